@@ -1,0 +1,125 @@
+"""Child processes that never outlive whoever started them, and the line-by-line JSON talk with them.
+
+A child has a session of its own, so the stop button (SIGINT to the kernel's process group) does not hit it, and a pipe
+as its stdin that it watches: when the kernel stops, restarts or is killed, the pipe ends and so does the child.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import AsyncIterator
+
+_living: weakref.WeakSet[Child] = weakref.WeakSet()
+
+
+class ChildFailed(RuntimeError):
+    """A child process ended or spoke out of turn; the text says what it last wrote on stderr."""
+
+
+class Child:
+    """`python -m wsdemo ARGUMENTS...` as a child process, spoken to with one JSON object a line.
+
+    Popen and threads rather than asyncio's subprocesses: those do not work on the event loop that Jupyter's kernel
+    uses on Windows.
+    """
+
+    def __init__(self, *arguments: str):
+        self._stderr = tempfile.TemporaryFile()
+        alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "wsdemo", *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True, encoding="utf-8", **alone,
+        )
+        _living.add(self)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def tell(self, command: dict) -> None:
+        """Send one command. Raises `ChildFailed` if the child is gone."""
+        try:
+            self._process.stdin.write(json.dumps(command) + "\n")
+            self._process.stdin.flush()
+        except (OSError, ValueError) as error:
+            raise self._failed() from error
+
+    async def answer(self) -> dict:
+        """Wait for the child's next line. Raises `ChildFailed`, with the end of its stderr, if there is none."""
+        line = await asyncio.to_thread(self._process.stdout.readline)
+        if not line:
+            raise self._failed()
+        return json.loads(line)
+
+    async def stop(self) -> None:
+        """End the child and wait until it is gone: by closing its stdin, by force if that is not enough."""
+        self._close_stdin()
+        try:
+            await asyncio.to_thread(self._process.wait, 3)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:  # also when the waiting is cancelled
+            self.kill()
+
+    def kill(self) -> None:
+        """End the child at once. Safe to call again."""
+        if self.alive:
+            self._process.kill()
+        self._process.wait()
+        self._close_stdin()
+        self._process.stdout.close()
+        self._stderr.close()
+
+    def _close_stdin(self) -> None:
+        try:
+            self._process.stdin.close()
+        except OSError:
+            pass  # the child was gone before the last line could be flushed
+
+    def _failed(self) -> ChildFailed:
+        self._process.kill()
+        self._process.wait()
+        self._stderr.seek(0)
+        lines = self._stderr.read().decode(errors="replace").strip().splitlines()
+        return ChildFailed(lines[-1] if lines else f"a child process ended with status {self._process.returncode}")
+
+
+async def commands() -> AsyncIterator[dict]:
+    """In a child: yield the commands that come in on stdin, until it ends.
+
+    Read in a thread, since on Windows an event loop cannot wait for a pipe.
+    """
+    loop, queue = asyncio.get_running_loop(), asyncio.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(queue.put_nowait, json.loads(line))
+        loop.call_soon_threadsafe(queue.put_nowait, None)
+
+    threading.Thread(target=read, daemon=True, name="wsdemo stdin").start()
+    while (command := await queue.get()) is not None:
+        yield command
+
+
+def say(message: dict) -> None:
+    """In a child: answer with one line on stdout."""
+    print(json.dumps(message), flush=True)
+
+
+@atexit.register
+def _kill_the_living() -> None:
+    for child in list(_living):
+        if child.alive:
+            child.kill()

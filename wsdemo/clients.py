@@ -1,0 +1,122 @@
+"""Many clients of one server in a process of their own: what `measure` starts beside the server.
+
+They do not share the kernel's process, so neither its file limit nor its drawing can spoil the measurement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import time
+from contextlib import aclosing, suppress
+
+from wsdemo.children import commands, say
+from wsdemo.limits import allow_connections
+from wsdemo.reader import Delivery, Reader
+from wsdemo.theory import phases
+from wsdemo.transports import TRANSPORTS
+
+GRACE_S = 0.25
+"""How long after the last poll's due time the answers may take before the clients hang up."""
+OVERTIME_S = 10.0
+"""How long clients that are behind their timetable may go on, so that an overloaded run still counts every poll."""
+PROBES = 51
+
+
+async def run() -> None:
+    """Obey two commands on stdin, `{"job": …}` and `{"start_ns": …}`; answer each with one line on stdout.
+
+    The first answer, once every client is connected, has the one-way delay; the second has every reader's tally.
+    """
+    orders = commands()
+    async with aclosing(orders):
+        job = (await anext(orders))["job"]
+        allow_connections(job["clients"])
+        # The end of stdin must end this process at any moment, so the rest of it is read beside the work.
+        work = asyncio.create_task(_work(job, start := asyncio.get_running_loop().create_future()))
+        follow = asyncio.create_task(_follow(orders, start))
+        done, _ = await asyncio.wait({work, follow}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, follow):
+            task.cancel()
+        await asyncio.gather(work, follow, return_exceptions=True)
+        if work in done:
+            work.result()
+
+
+async def _follow(orders, start: asyncio.Future) -> None:
+    async for order in orders:
+        start.set_result(order["start_ns"])
+
+
+async def _work(job: dict, start: asyncio.Future) -> None:
+    delay_s = await _one_way_delay(job["host"], job["probe_port"])
+    transport = TRANSPORTS[job["transport"]]
+    hear = transport.module().hear
+    readers = [
+        Reader(job["interval_s"], phase_s=phase_s, duration_s=job["duration_s"], gate=start)
+        for phase_s in phases(job["clients"], job["interval_s"])
+    ]
+    heard: list[list[Delivery]] = [[] for _ in readers]
+
+    async def attend(number: int) -> None:
+        async with aclosing(hear(job["url"], readers[number])) as deliveries:
+            async for delivery in deliveries:
+                heard[number].append(delivery)
+
+    # A few at a time: a thousand handshakes at once would overflow the server's queue of new connections.
+    tasks = []
+    for number in range(len(readers)):
+        tasks.append(asyncio.create_task(attend(number)))
+        if number % 50 == 49:
+            await _all_open(readers[: number + 1], tasks)
+    await _all_open(readers, tasks)
+    say({"delay_s": delay_s})
+    t0_ns = await asyncio.shield(start)
+    gc.collect()
+    gc.disable()
+    end_ns = t0_ns + round((job["duration_s"] + job["interval_s"]) * 1e9)
+    await asyncio.sleep((end_ns - time.perf_counter_ns()) / 1e9 + GRACE_S)
+    while any(reader.polling for reader in readers) and time.perf_counter_ns() < end_ns + OVERTIME_S * 1e9:
+        await asyncio.sleep(0.05)
+    for task in tasks:
+        if not task.done():
+            task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result
+    say({"readers": [_tally(reader, deliveries, t0_ns) for reader, deliveries in zip(readers, heard, strict=True)]})
+
+
+async def _all_open(readers: list[Reader], tasks: list[asyncio.Task]) -> None:
+    """Wait until every reader is connected; raise the failure of the first that cannot."""
+    opened = asyncio.gather(*(reader.is_open.wait() for reader in readers))
+    await asyncio.wait({opened, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        if task.done():
+            opened.cancel()
+            task.result()
+    await opened
+
+
+async def _one_way_delay(host: str, port: int) -> float:
+    """Return half the median round trip of a few bytes through the server's TCP echo, in seconds."""
+    reader, writer = await asyncio.open_connection(host, port)
+    trips = []
+    for _ in range(PROBES):
+        sent_ns = time.perf_counter_ns()
+        writer.write(b"x" * 64)
+        await reader.readexactly(64)
+        trips.append(time.perf_counter_ns() - sent_ns)
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+    return statistics.median(trips) / 2e9
+
+
+def _tally(reader: Reader, deliveries: list[Delivery], t0_ns: int) -> dict:
+    return {
+        "requests": [[(ask.at_ns - t0_ns) / 1e9, ask.wasted, ask.opening] for ask in reader.requests],
+        "heard": [[delivery.seq, (delivery.received_at_ns - t0_ns) / 1e9, delivery.latency_s] for delivery in deliveries],
+        "duplicates": reader.duplicates, "resets": reader.resets, "failures": reader.failures,
+    }

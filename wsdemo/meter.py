@@ -1,0 +1,101 @@
+"""Bytes, requests and connections of a server, counted at its sockets: TCP payload, without TCP and IP headers.
+
+A counter inside a library sees what the library chose to show. These sockets see every byte that goes in or out, for
+every transport alike.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import asdict, dataclass
+
+
+@dataclass
+class Meter:
+    """One set of counters for one server, as the server sees it. bytes are TCP payload; open_now is a gauge."""
+
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    connections: int = 0
+    open_now: int = 0
+    requests: int = 0
+    wasted: int = 0
+    aborted: int = 0
+
+    def snapshot(self) -> dict[str, int]:
+        """Return the counters as they are now."""
+        return asdict(self)
+
+
+class MeteredSocket(socket.socket):
+    """A socket that counts. The sockets it accepts are metered too.
+
+    asyncio's selector event loop calls `send`, `sendmsg`, `recv` and `recv_into`; Windows' proactor loop bypasses
+    them, which is why servers here always run on a selector loop (`serve.new_event_loop`).
+    """
+
+    meter: Meter
+    _counted = False
+
+    def accept(self) -> tuple[MeteredSocket, object]:
+        fd, address = self._accept()
+        accepted = MeteredSocket(self.family, self.type, self.proto, fileno=fd)
+        accepted.meter = self.meter
+        accepted._counted = True
+        # As socket.accept does: without it an accepted socket would block.
+        if socket.getdefaulttimeout() is None and self.gettimeout():
+            accepted.setblocking(True)
+        self.meter.connections += 1
+        self.meter.open_now += 1
+        return accepted, address
+
+    def close(self) -> None:
+        if self._counted:
+            self._counted = False
+            self.meter.open_now -= 1
+        super().close()
+
+    def send(self, data, *flags) -> int:
+        sent = super().send(data, *flags)
+        self.meter.bytes_sent += sent
+        return sent
+
+    def sendmsg(self, buffers, *rest) -> int:
+        sent = super().sendmsg(buffers, *rest)
+        self.meter.bytes_sent += sent
+        return sent
+
+    def recv(self, size, *flags) -> bytes:
+        data = super().recv(size, *flags)
+        self.meter.bytes_received += len(data)
+        return data
+
+    def recv_into(self, buffer, *rest) -> int:
+        received = super().recv_into(buffer, *rest)
+        self.meter.bytes_received += received
+        return received
+
+
+def listen(meter: Meter, host: str = "127.0.0.1", port: int = 0) -> MeteredSocket:
+    """Return a listening TCP socket whose connections `meter` counts. Port 0 lets the system choose a free one.
+
+    Raises OSError with what to do next when the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = MeteredSocket(family, socket.SOCK_STREAM)
+    sock.meter = meter
+    if socket.has_ipv6 and family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows: its SO_REUSEADDR would let two servers share one port.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise OSError(
+            error.errno, f"cannot listen on {host} port {port} ({error.strerror}); choose another port, or 0 for any"
+        ) from error
+    sock.setblocking(False)
+    return sock

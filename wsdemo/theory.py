@@ -1,0 +1,149 @@
+"""What each transport should cost, in closed form. No I/O, and no knowledge of any other module.
+
+Symbols: interval `T` (seconds between polls of one client), rate `lambda` (updates per second), `x = lambda * T`,
+one-way delay `d` (seconds). Where updates form a Poisson process, the chance that an interval holds none is
+`exp(-x)`. Where the schedule is known, no Poisson is needed: see `wasted_fraction_given`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a run asks of a transport.
+
+    at_s: the update times, seconds after the start, ascending; rate_per_s: the rate of the recipe they come from;
+    duration_s: length of the run; interval_s: seconds between polls of one client; clients: how many.
+    """
+
+    at_s: tuple[float, ...]
+    rate_per_s: float
+    duration_s: float
+    interval_s: float
+    clients: int
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What theory expects of a run: totals over all clients, fractions between 0 and 1, latency in seconds."""
+
+    requests: float
+    wasted: float
+    wasted_fraction: float
+    wasted_fraction_poisson: float
+    deliveries: int
+    latency_mean_s: float
+    held_connections: int
+
+
+def wasted_fraction(rate_per_s: float, interval_s: float) -> float:
+    """Return the share of polls that find nothing new: `exp(-lambda T)`, for Poisson updates."""
+    return math.exp(-rate_per_s * interval_s)
+
+
+def wasted_fraction_periodic(period_s: float, interval_s: float) -> float:
+    """Return the same share for one update every `period_s` seconds: `max(0, 1 - T / P)`."""
+    return max(0.0, 1 - interval_s / period_s)
+
+
+def wasted_fraction_given(at_s: Sequence[float], interval_s: float, duration_s: float) -> float:
+    """Return the share of wasted polls given the schedule, exact in the mean over the phases of the clients.
+
+    A poll finds news when an update fell in the `T` seconds before it, so update i makes polls useful for
+    `min(gap_i, T)` seconds: `1 - sum(min(gap_i, T)) / duration`. The last gap ends with the run.
+    """
+    ends = [*at_s[1:], duration_s] if at_s else []
+    useful_s = sum(min(end - start, interval_s) for start, end in zip(at_s, ends, strict=True))
+    return 1 - useful_s / duration_s
+
+
+def requests_per_update(rate_per_s: float, interval_s: float) -> float:
+    """Return how many polls one client makes for each update: `1 / (lambda T)`."""
+    return 1 / (rate_per_s * interval_s)
+
+
+def latency_mean(interval_s: float, delay_s: float = 0.0) -> float:
+    """Return the mean latency of every update under polling, in seconds: `T / 2 + d`."""
+    return interval_s / 2 + delay_s
+
+
+def latency_mean_latest_only(rate_per_s: float, interval_s: float) -> float:
+    """Return the mean latency of the updates that are *seen* when only the latest value is kept, in seconds.
+
+    `T * (1/x - exp(-x) / (1 - exp(-x)))`. It lies below `T / 2`, because the updates that waited longest were
+    overwritten and are not in the mean: the classic mistake.
+    """
+    x = rate_per_s * interval_s
+    return interval_s * (1 / x - math.exp(-x) / -math.expm1(-x))
+
+
+def missed_fraction_latest_only(rate_per_s: float, interval_s: float) -> float:
+    """Return the share of updates that nobody sees when only the latest value is kept: `1 - (1 - exp(-x)) / x`."""
+    return 1 - freshness(rate_per_s, interval_s)
+
+
+def freshness(rate_per_s: float, interval_s: float) -> float:
+    """Return the share of time in which a polled copy is up to date: `(1 - exp(-x)) / x`.
+
+    Source: J. Cho and H. Garcia-Molina, "Synchronizing a database to improve freshness", SIGMOD 2000.
+    """
+    x = rate_per_s * interval_s
+    return -math.expm1(-x) / x
+
+
+def least_cost_interval(request_cost: float, staleness_cost_per_s: float, rate_per_s: float) -> float:
+    """Return the interval of least cost in seconds, `T* = sqrt(2 a / (b lambda))`.
+
+    request_cost `a`: the price of one request; staleness_cost_per_s `b`: the price of one second of latency of one
+    update, in the same money. One client pays `a / T + b * lambda * T / 2` per second; its minimum is at `T*`.
+    """
+    return math.sqrt(2 * request_cost / (staleness_cost_per_s * rate_per_s))
+
+
+def polls_due(clients: int, interval_s: float, duration_s: float) -> int:
+    """Return how many polls of all clients fall before `duration_s`."""
+    return sum(len(poll_times(phase, interval_s, duration_s)) for phase in phases(clients, interval_s))
+
+
+def poll_times(phase_s: float, interval_s: float, duration_s: float) -> list[float]:
+    """Return one client's polls, `phase + k * T` for k = 0, 1, 2 … while before `duration_s`, in seconds."""
+    times = (phase_s + k * interval_s for k in itertools.count())
+    return list(itertools.takewhile(lambda at_s: at_s < duration_s, times))
+
+
+def phases(clients: int, interval_s: float) -> list[float]:
+    """Return the first poll of each client, in seconds after the start: spread evenly over one interval."""
+    return [(i + 0.5) / clients * interval_s for i in range(clients)]
+
+
+def polling(work: Workload, delay_s: float) -> Prediction:
+    """Predict polling: most of `clients / T` requests a second are wasted when updates are rare; latency `T/2 + d`."""
+    requests = polls_due(work.clients, work.interval_s, work.duration_s)
+    fraction = wasted_fraction_given(work.at_s, work.interval_s, work.duration_s)
+    return Prediction(
+        requests=requests,
+        wasted=requests * fraction,
+        wasted_fraction=fraction,
+        wasted_fraction_poisson=wasted_fraction(work.rate_per_s, work.interval_s),
+        deliveries=work.clients * len(work.at_s),
+        latency_mean_s=latency_mean(work.interval_s, delay_s),
+        held_connections=0,
+    )
+
+
+def push(work: Workload, delay_s: float) -> Prediction:
+    """Predict push: one request a client to subscribe, none wasted, latency `d`, and every connection held."""
+    return Prediction(
+        requests=work.clients,
+        wasted=0,
+        wasted_fraction=0.0,
+        wasted_fraction_poisson=0.0,
+        deliveries=work.clients * len(work.at_s),
+        latency_mean_s=delay_s,
+        held_connections=work.clients,
+    )

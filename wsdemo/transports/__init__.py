@@ -1,0 +1,61 @@
+"""The registry: one row a transport. Adding a transport is adding one file here and one row below.
+
+A transport's module has the same two names as every other: `serve(feed, sock, guard)`, an async context manager that
+answers for a feed, and `hear(url, reader)`, an async generator of deliveries. Everything else (prediction, colour,
+label, the command line's choices) follows from the row.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
+
+from wsdemo import theory
+
+
+@dataclass(frozen=True)
+class Transport:
+    """One way to hear the feed.
+
+    name: also the module's; label: for people; family: "pull" or "push"; scheme: of its address; colour: of the
+    Okabe-Ito palette, which stays distinct for colour-blind readers; predict: its row of theory.
+    """
+
+    name: str
+    label: str
+    family: str
+    scheme: str
+    colour: str
+    predict: Callable[[theory.Workload, float], theory.Prediction]
+
+    def module(self) -> ModuleType:
+        """Return the module with `serve` and `hear`. Imported on use: a server carries only what it serves."""
+        return importlib.import_module(f"wsdemo.transports.{self.name}")
+
+    def url(self, port: int, host: str = "127.0.0.1") -> str:
+        """Return the address of this transport's updates on a port."""
+        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{port}/updates"
+
+
+TRANSPORTS = {
+    row.name: row
+    for row in (
+        Transport("polling", "Polling", "pull", "http", "#D55E00", theory.polling),
+        Transport("conditional", "Polling with ETag", "pull", "http", "#E69F00", theory.polling),
+        Transport("websocket", "WebSocket", "push", "ws", "#0072B2", theory.push),
+    )
+}
+
+
+def find(names: Iterable[str]) -> list[Transport]:
+    """Return the rows with these names. Raises ValueError, naming those that exist, for an unknown or repeated one."""
+    names = list(names)
+    unknown = [name for name in names if name not in TRANSPORTS]
+    if unknown or not names:
+        what = f"unknown transport {', '.join(map(repr, unknown))}" if unknown else "no transport named"
+        raise ValueError(f"{what}: choose from {', '.join(TRANSPORTS)}")
+    if len(set(names)) < len(names):
+        raise ValueError("each transport can be named once")
+    return [TRANSPORTS[name] for name in names]

@@ -1,0 +1,93 @@
+"""What the transports over plain HTTP share: opening a server on a metered socket, and the client's loop of polls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
+
+from wsdemo.feed import Answer, Feed, read_position
+from wsdemo.guard import Guard
+from wsdemo.meter import MeteredSocket
+from wsdemo.reader import Delivery, Reader, Refused, Unreachable
+
+ANSWER_TIMEOUT_S = 10.0
+
+
+@asynccontextmanager
+async def http_server(routes: dict[str, Callable], sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
+    """Serve `{path: handler}` for GET on `sock` while the body runs; every request is guarded and counted."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Callable) -> web.StreamResponse:
+        sock.meter.requests += 1
+        refusal = guard.refusal(request.headers, sock.meter.open_now)
+        if refusal is not None:
+            return web.json_response({"error": refusal.reason}, status=refusal.status)
+        return await handler(request)
+
+    app = web.Application(middlewares=[guarded])
+    app.add_routes(web.get(path, handler, allow_head=False) for path, handler in routes.items())
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, sock, backlog=1024).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def answer_position(feed: Feed, request: web.Request) -> Answer | web.Response:
+    """Return the feed's answer to the position in a request's query, or the 400 that explains what is wrong with it."""
+    try:
+        return feed.since(*read_position(request.query))
+    except ValueError as error:
+        position = feed.since().position() | {"recovered": False}
+        return web.json_response({"error": str(error)} | position, status=400)
+
+
+@asynccontextmanager
+async def one_connection() -> AsyncIterator[ClientSession]:
+    """Give a client session that keeps exactly one connection alive, as one browser tab or one app would."""
+    timeout = ClientTimeout(total=ANSWER_TIMEOUT_S)
+    async with ClientSession(connector=TCPConnector(limit=1), timeout=timeout) as session:
+        yield session
+
+
+async def read_json(response: ClientResponse) -> dict:
+    """Return a response's JSON; raises `Refused` with the server's own sentence for a status from 400 up."""
+    message = await response.json()
+    if response.status >= 400:
+        raise Refused(response.status, message["error"])
+    return message
+
+
+async def poll(url: str, reader: Reader, ask: Callable[[Reader], Awaitable[dict]]) -> AsyncIterator[Delivery]:
+    """Ask once for the position, then at each time of the reader's timetable; yield what is new.
+
+    A poll that fails is counted and the next one goes out on time, which is polling's way to reconnect. The first
+    question must be answered: raises `Unreachable` otherwise.
+    """
+    reader.asks(opening=True)
+    try:
+        opening = await ask(reader)
+    except (ClientError, TimeoutError) as error:
+        raise Unreachable(url, error) from error
+    reader.place(opening)
+    for delivery in reader.take_all(opening["updates"]):
+        yield delivery
+    async for due_ns in reader.polls():
+        request = reader.asks(due_ns)
+        try:
+            answer = await ask(reader)
+        except (ClientError, TimeoutError):
+            reader.failures += 1
+            continue
+        reader.place(answer)
+        deliveries = reader.take_all(answer["updates"])
+        request.wasted = not deliveries
+        for delivery in deliveries:
+            yield delivery
+
+
