@@ -178,8 +178,8 @@ BAD_REQUESTS = [
     (b" /chat?after=3", b"", 400, True),
     (b"Host: 127.0.0.1:8000\r\n", b"", 400, False),  # it leaves Host to the code around it
     (b"Host:", b"Host", 400, True),
-    (b"Host:", b"Host :", 400, True),
-    (b"Host:", b"X: 1\r\n folded\r\nHost:", 400, True),
+    (b"Host:", b"X : 1\r\nHost:", 400, True),
+    (b"Host:", b"X: 1\r\n folded: 2\r\nHost:", 400, True),
     (b"Upgrade: websocket\r\n", b"", 426, True),
     (b"websocket", b"h2c", 426, True),
     (b"Connection: Upgrade\r\n", b"", 426, True),
@@ -207,7 +207,7 @@ def test_bad_requests_are_refused(old, new, status, library_too):
     assert (library_status(request) != 101) == library_too
 
 
-@pytest.mark.parametrize("request_bytes", [b"", b"abc", b"\r\n\r\n", GOOD_REQUEST + b"\x81\x00"])
+@pytest.mark.parametrize("request_bytes", [b"", b"abc", b"\r\n\r\n", GOOD_REQUEST + b"\x81", GOOD_REQUEST * 2])
 def test_what_is_not_one_head_is_refused(request_bytes):
     """Nothing, a scrap, an empty head and a head with more behind it are no request."""
     assert refusal(wire.handshake_response, request_bytes) == 400
@@ -410,6 +410,13 @@ def test_a_refusal_needs_no_more_bytes(data, masked):
 
 
 # Frames that are refused
+
+
+@pytest.mark.parametrize(("bit", "first"), [("fin", 0x81), ("rsv1", 0x41), ("rsv2", 0x21), ("rsv3", 0x11)])
+def test_each_bit_has_its_place(bit, first):
+    """The four bits before the opcode are written where the figure in section 5.2 has them."""
+    assert encode(Frame(Opcode.TEXT, **({"fin": False} | {bit: True}))) == bytes([first, 0])
+
 
 FORBIDDEN = [
     ("RSV1", encode(Frame(Opcode.TEXT, b"a", rsv1=True)), 1002),
@@ -626,6 +633,9 @@ def test_an_empty_close_frame():
 def test_bad_close_frames(payload, code):
     """A lone byte, a reason that is not UTF-8 and a code that is never sent are refused, by the library as well."""
     assert refusal(wire.parse_close, payload) == code
+    if len(payload) == 1:
+        with pytest.raises(WireError, match="never 1 byte"):
+            wire.parse_close(payload)
     assert refusal(Assembler().add, Frame(Opcode.CLOSE, payload)) == code
     assert library_reads(encode(Frame(Opcode.CLOSE, payload, mask=MASK)))[1] == code
 
@@ -685,6 +695,11 @@ def test_a_forbidden_and_cut_frame_laid_out():
         "                 in clear  'xxxxxxxxxxxxxxxx' ..",
         "                           (cut: 30 of 304 bytes are here)",
     ]
+
+
+def test_a_cut_length_laid_out():
+    """A length of which a byte is missing has no value yet."""
+    assert wire.describe(b"\x82\x7e\x01").splitlines()[-1] == "2-3              length  01 (cut)"
 
 
 def is_whole(data: bytes) -> bool:
