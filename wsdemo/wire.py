@@ -212,7 +212,7 @@ class Opcode(IntEnum):
 class Frame:
     """One frame: an opcode of 4 bits, the payload in clear, FIN, RSV1 to RSV3 and the 4 bytes of a mask, or None.
 
-    A frame and its bytes are the same thing twice: `decode(encode(frame))` gives the frame back, and the reverse.
+    An allowed frame and its bytes are the same thing twice: `decode(encode(frame))` gives it back, and the reverse.
     Source: RFC 6455 section 5.2. Built in the lesson `04_upgrade_the_connection`.
     """
 
