@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import json
 import os
 import subprocess
@@ -32,8 +33,9 @@ class Child:
     """
 
     def __init__(self, *arguments: str):
-        self._stderr = tempfile.TemporaryFile()
-        alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if os.name == "nt" else {"start_new_session": True}
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the child
+        windows = os.name == "nt"
+        alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if windows else {"start_new_session": True}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "wsdemo", *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True, encoding="utf-8", **alone,
@@ -83,10 +85,8 @@ class Child:
         self._stderr.close()
 
     def _close_stdin(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the child may be gone before the last line could be flushed
             self._process.stdin.close()
-        except OSError:
-            pass  # the child was gone before the last line could be flushed
 
     def _failed(self) -> ChildFailed:
         self._process.kill()

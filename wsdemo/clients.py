@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import selectors
 import statistics
 import time
 from contextlib import aclosing, suppress
@@ -14,7 +15,6 @@ from contextlib import aclosing, suppress
 from wsdemo.children import commands, say
 from wsdemo.limits import allow_connections
 from wsdemo.reader import Delivery, Reader
-from wsdemo.theory import phases
 from wsdemo.transports import TRANSPORTS
 
 GRACE_S = 0.25
@@ -22,17 +22,35 @@ GRACE_S = 0.25
 OVERTIME_S = 10.0
 """How long clients that are behind their timetable may go on, so that an overloaded run still counts every poll."""
 PROBES = 51
+_AT_A_TIME = 4
+
+
+class _FewAtATime(selectors.DefaultSelector):
+    """Hands a few ready sockets to the event loop at a time.
+
+    A message that has come for a hundred clients makes a hundred sockets ready at once. The loop would read them all
+    before it wakes the first client, so that each would wait for all. Real clients, on machines of their own, do not.
+    """
+
+    def select(self, timeout: float | None = None) -> list:
+        return super().select(timeout)[:_AT_A_TIME]
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return the event loop that clients are measured on."""
+    return asyncio.SelectorEventLoop(_FewAtATime())
 
 
 async def run() -> None:
     """Obey two commands on stdin, `{"job": …}` and `{"start_ns": …}`; answer each with one line on stdout.
 
-    The first answer, once every client is connected, has the one-way delay; the second has every reader's tally.
+    The job names the transport, its url, the run's interval_s and duration_s, and the first poll of each client,
+    phases_s: as many clients as there are phases. The first answer, once every client is connected, has the one-way delay; the second has every reader's tally.
     """
     orders = commands()
     async with aclosing(orders):
         job = (await anext(orders))["job"]
-        allow_connections(job["clients"])
+        allow_connections(len(job["phases_s"]))
         # The end of stdin must end this process at any moment, so the rest of it is read beside the work.
         work = asyncio.create_task(_work(job, start := asyncio.get_running_loop().create_future()))
         follow = asyncio.create_task(_follow(orders, start))
@@ -55,7 +73,7 @@ async def _work(job: dict, start: asyncio.Future) -> None:
     hear = transport.module().hear
     readers = [
         Reader(job["interval_s"], phase_s=phase_s, duration_s=job["duration_s"], gate=start)
-        for phase_s in phases(job["clients"], job["interval_s"])
+        for phase_s in job["phases_s"]
     ]
     heard: list[list[Delivery]] = [[] for _ in readers]
 
@@ -77,8 +95,9 @@ async def _work(job: dict, start: asyncio.Future) -> None:
     gc.disable()
     end_ns = t0_ns + round((job["duration_s"] + job["interval_s"]) * 1e9)
     await asyncio.sleep((end_ns - time.perf_counter_ns()) / 1e9 + GRACE_S)
-    while any(reader.polling for reader in readers) and time.perf_counter_ns() < end_ns + OVERTIME_S * 1e9:
-        await asyncio.sleep(0.05)
+    late = [task for task, reader in zip(tasks, readers, strict=True) if reader.polling]
+    if late:
+        await asyncio.wait(late, timeout=OVERTIME_S)
     for task in tasks:
         if not task.done():
             task.cancel()
@@ -117,6 +136,7 @@ async def _one_way_delay(host: str, port: int) -> float:
 def _tally(reader: Reader, deliveries: list[Delivery], t0_ns: int) -> dict:
     return {
         "requests": [[(ask.at_ns - t0_ns) / 1e9, ask.wasted, ask.opening] for ask in reader.requests],
-        "heard": [[delivery.seq, (delivery.received_at_ns - t0_ns) / 1e9, delivery.latency_s] for delivery in deliveries],
+        "heard": [[news.seq, (news.received_at_ns - t0_ns) / 1e9, news.latency_s] for news in deliveries],
         "duplicates": reader.duplicates, "resets": reader.resets, "failures": reader.failures,
+        "polls_due": reader.polls_due,
     }

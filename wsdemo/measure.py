@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import html
 import math
+import os
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,15 +21,16 @@ from wsdemo.children import Child
 from wsdemo.limits import check_connections
 from wsdemo.progress import progress as progress_bar
 from wsdemo.serve import Server
-from wsdemo.theory import Prediction, Workload, polls_due
+from wsdemo.theory import Prediction, Workload, phases
 from wsdemo.transports import TRANSPORTS, find
 from wsdemo.updates import Schedule, earthquakes
 
 DEFAULT_CLIENTS = 20
 DEFAULT_INTERVAL_S = 0.25
 DEFAULT_DURATION_S = 10.0
+CLIENTS_A_PROCESS = 50
 MANY_CLIENTS = 100
-"""Above this, push latency at the clients measures the clients' own process, which wakes them one after the other."""
+"""Above this, push latency measures the clients' own processes, which wake them one after the other."""
 _MOST_UPDATES, _MOST_POLLS, _MOST_DELIVERIES = 100_000, 1_000_000, 2_000_000
 _LEAD_S = 0.3
 
@@ -207,8 +210,9 @@ class Comparison:
         rows = [["", *(part for m in self for part in (m.label, "theory"))]]
         rows += [[name, *(part for m in self for part in (show(m), theory(m)))] for name, show, theory in _ROWS]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(width) if column == 0 else cell.rjust(width)
-                           for column, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+        pads = [str.ljust, *[str.rjust] * (len(widths) - 1)]
+        lines = ["  ".join(pad(*cell) for pad, cell in zip(pads, zip(row, widths, strict=True), strict=True)).rstrip()
+                 for row in rows]
         lines.insert(1, "-" * max(map(len, lines)))
         return "\n".join([self._title(), "", *lines, *(f"note: {note}" for note in self.notes)])
 
@@ -244,27 +248,30 @@ async def measure(transport: str, schedule: Schedule | None = None, *, clients: 
     work = _workload(schedule, clients, interval_s, duration_s)
 
     server = Server(row.name, schedule=schedule, duration_s=duration_s, hold=True, max_connections=clients + 8)
-    crowd: Child | None = None
+    crowds: list[Child] = []
     try:
         await server.start()
-        crowd = Child("clients")
-        crowd.tell({"job": {"transport": row.name, "url": server.url(), "host": "127.0.0.1",
-                            "probe_port": server.probe_port, "clients": clients, "interval_s": interval_s,
-                            "duration_s": duration_s}})
-        delay_s = (await crowd.answer())["delay_s"]
+        job = {"transport": row.name, "url": server.url(), "host": "127.0.0.1", "probe_port": server.probe_port,
+               "interval_s": interval_s, "duration_s": duration_s}
+        for share in (shares := _spread(phases(clients, interval_s))):
+            crowds.append(Child("clients"))
+            crowds[-1].tell({"job": job | {"phases_s": share}})
+        delay_s = statistics.fmean([(await crowd.answer())["delay_s"] for crowd in crowds])
         opening = await server.counters()
         t0_ns = time.perf_counter_ns() + round(_LEAD_S * 1e9)
         await server.begin(t0_ns)
-        crowd.tell({"start_ns": t0_ns})
+        for crowd in crowds:
+            crowd.tell({"start_ns": t0_ns})
         cpu_s, peak_rss = await _watch(server.pid, t0_ns, duration_s + interval_s, row.label, progress)
-        readers = (await crowd.answer())["readers"]
+        answers = [(await crowd.answer())["readers"] for crowd in crowds]
         counters = await server.counters()
     finally:
-        # The stop button may come at any moment: both processes go at once, without waiting for their goodbyes.
-        if crowd is not None:
+        # The stop button may come at any moment: the processes go at once, without waiting for their goodbyes.
+        for crowd in crowds:
             crowd.kill()
         server.kill()
 
+    readers = [answers[client % len(shares)][client // len(shares)] for client in range(clients)]
     return _evaluate(row.name, schedule, work, delay_s, readers, opening, counters, cpu_s, peak_rss)
 
 
@@ -282,6 +289,12 @@ async def compare(transports: Sequence[str] = ("polling", "websocket"), schedule
     return Comparison(tuple([await measure(row.name, schedule, **options) for row in rows]))
 
 
+def _spread(phases_s: list[float]) -> list[list[float]]:
+    """Deal the clients out to as many processes as help: fifty to each, but not more processes than cores."""
+    processes = max(1, min(os.cpu_count() or 1, len(phases_s) // CLIENTS_A_PROCESS))
+    return [phases_s[number::processes] for number in range(processes)]
+
+
 def _workload(schedule: Schedule, clients: int, interval_s: float, duration_s: float) -> Workload:
     """Return the workload. Raises ValueError, with what would be possible, if it cannot be run."""
     if not isinstance(clients, int) or clients < 1:
@@ -290,7 +303,8 @@ def _workload(schedule: Schedule, clients: int, interval_s: float, duration_s: f
         if not (isinstance(value, int | float) and 0 < value < math.inf):
             raise ValueError(f"{name} must be a number of seconds above 0, not {value!r}")
     if interval_s > duration_s:
-        raise ValueError(f"interval ({interval_s:g} s) is longer than duration ({duration_s:g} s): no client would poll twice")
+        raise ValueError(
+            f"interval ({interval_s:g} s) is longer than duration ({duration_s:g} s): no client would poll twice")
     expected = schedule.rate_per_s * duration_s
     for what, amount, most in (
         ("updates", expected, _MOST_UPDATES),
@@ -298,7 +312,7 @@ def _workload(schedule: Schedule, clients: int, interval_s: float, duration_s: f
         ("deliveries", expected * clients, _MOST_DELIVERIES),
     ):
         if amount > most:
-            raise ValueError(f"about {amount:,.0f} {what} are more than one run can hold ({most:,}): use fewer or less")
+            raise ValueError(f"about {amount:,.0f} {what} are more than one run can hold ({most:,}): use fewer")
     check_connections(clients)
     return Workload(tuple(schedule.times(duration_s)), schedule.rate_per_s, duration_s, interval_s, clients)
 
@@ -340,24 +354,23 @@ def _evaluate(name: str, schedule: Schedule, work: Workload, delay_s: float, rea
         connections=counters["connections"], server_cpu_s=cpu_s, server_peak_rss_bytes=peak_rss,
         client_requests=client_requests, server_requests=counters["requests"],
         predicted=predicted, polls=asked, heard=heard,
-        notes=tuple(_notes(name, work, readers, asked, client_requests, counters)),
+        notes=tuple(_notes(work, predicted, readers, asked, client_requests, counters)),
     )
 
 
-def _notes(name: str, work: Workload, readers: list[dict], asked: Sequence[Poll], client_requests: int,
+def _notes(work: Workload, predicted: Prediction, readers: list[dict], asked: Sequence[Poll], client_requests: int,
            counters: dict) -> Iterator[str]:
     if client_requests != counters["requests"]:
-        yield f"the clients counted {client_requests} requests and the server {counters['requests']}: do not trust this run"
+        yield f"the clients counted {client_requests} requests, the server {counters['requests']}: do not trust this run"
     if (failures := sum(reader["failures"] for reader in readers)) > 0:
         yield f"{failures} requests or connections failed on the way"
-    if (unanswered := sum(poll.wasted is None for poll in asked)) > failures and name in ("polling", "conditional"):
-        yield f"{unanswered} polls were never answered"
-    if TRANSPORTS[name].predict.__name__ == "polling":
-        due = polls_due(work.clients, work.interval_s, work.duration_s)
-        if due != len(asked):
-            yield f"{len(asked)} polls were made and {due} were due: this machine could not keep the timetable"
-    elif work.clients > MANY_CLIENTS:
-        yield f"with {work.clients} clients in one process, latency measures that process as it wakes them one by one"
+    due = sum(reader["polls_due"] for reader in readers)
+    if due and (due != len(asked) or failures < sum(poll.wasted is None for poll in asked)):
+        answered = sum(poll.wasted is not None for poll in asked)
+        yield f"{due} polls were due, {len(asked)} made, {answered} answered: this machine could not keep the timetable"
+    if predicted.held_connections and work.clients > MANY_CLIENTS:
+        yield (f"{work.clients} clients share a few processes, which wake them one by one: the latency of push measures "
+               "those processes, not the server")
 
 
 def _finite(value: float) -> float | None:
@@ -365,7 +378,13 @@ def _finite(value: float) -> float | None:
 
 
 def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.3g} ms" if math.isfinite(seconds) and seconds < 10 else ("–" if math.isnan(seconds) else f"{seconds:.1f} s")
+    if math.isnan(seconds):
+        return "-"
+    return f"{seconds * 1e3:.3g} ms" if seconds < 0.9995 else f"{seconds:.2f} s"
+
+
+def _count(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:,.0f}"
 
 
 def _none(_: Measurement) -> str:
@@ -386,7 +405,7 @@ _ROWS = (
     ("duplicates", lambda m: f"{m.duplicates:,}", lambda m: "0"),
     ("bytes to clients", lambda m: f"{m.bytes_sent:,}", _none),
     ("bytes from clients", lambda m: f"{m.bytes_received:,}", _none),
-    ("bytes per delivery", lambda m: "–" if math.isnan(m.bytes_per_delivery) else f"{m.bytes_per_delivery:,.0f}", _none),
+    ("bytes per delivery", lambda m: _count(m.bytes_per_delivery), _none),
     ("connections", lambda m: f"{m.connections:,}", lambda m: f"{m.clients:,}"),
     ("server CPU", lambda m: f"{m.server_cpu_s * 1e3:,.0f} ms", _none),
     ("server peak memory", lambda m: f"{m.server_peak_rss_bytes / 2**20:.1f} MiB", _none),

@@ -75,7 +75,8 @@ class Reader:
         self.phase_s = interval_s if phase_s is None else phase_s
         self.seq, self.epoch = after, epoch
         self.is_open = asyncio.Event()
-        self.polling = False  # whether polls are still to come
+        self.polling = False  # whether polls of its timetable are still to come
+        self.polls_due = 0  # by its timetable, before the end of the run; 0 for those who never poll
         self.requests: list[Request] = []
         self.duplicates = 0
         self.resets = 0
@@ -134,6 +135,8 @@ class Reader:
         """
         t0_ns = await self.opened()
         self.polling = True
+        if self.duration_s != float("inf"):
+            self.polls_due = len(poll_times(self.phase_s, self.interval_s, self.duration_s))
         for k in itertools.count():
             at_s = self.phase_s + k * self.interval_s
             due_ns = t0_ns + round(at_s * 1e9)
@@ -142,10 +145,6 @@ class Reader:
             if at_s >= self.duration_s:  # that was the one further poll
                 self.polling = False
                 return
-
-    def polls_due(self) -> int:
-        """Return how many polls are due before the end of the run."""
-        return len(poll_times(self.phase_s, self.interval_s, self.duration_s))
 
 
 async def pause(attempt: int, longest_s: float = 10.0) -> None:

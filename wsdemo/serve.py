@@ -97,8 +97,8 @@ class Server:
     an argument cannot be used, `ChildFailed` if the server cannot start.
     """
 
-    def __init__(self, *names: str, schedule: Schedule | None = None, duration_s: float | None = None, hold: bool = False,
-                 max_connections: int = DEFAULT_MAX_CONNECTIONS):
+    def __init__(self, *names: str, schedule: Schedule | None = None, duration_s: float | None = None,
+                 hold: bool = False, max_connections: int = DEFAULT_MAX_CONNECTIONS):
         self.names = tuple(transport.name for transport in find(names))
         self._arguments = ["serve", *self.names, "--supervised", "--max-connections", str(max_connections),
                            *(schedule or every(1.0)).arguments(), *(["--hold"] if hold else []),
