@@ -187,7 +187,7 @@ def _lab(options: argparse.Namespace) -> None:
     if options.port is not None:
         command.append(f"--ServerApp.port={options.port}")
     if options.no_browser or not _has_browser():
-        print("Open the address that JupyterLab prints below in a browser. On another machine, forward its port first:\n"
+        print("Open the address that JupyterLab prints below in a browser. From another machine, forward its port:\n"
               "    ssh -L 8888:localhost:8888 THIS-MACHINE", file=sys.stderr, flush=True)
         command.append("--no-browser")
     sys.exit(subprocess.run(command).returncode)

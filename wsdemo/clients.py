@@ -45,7 +45,8 @@ async def run() -> None:
     """Obey two commands on stdin, `{"job": …}` and `{"start_ns": …}`; answer each with one line on stdout.
 
     The job names the transport, its url, the run's interval_s and duration_s, and the first poll of each client,
-    phases_s: as many clients as there are phases. The first answer, once every client is connected, has the one-way delay; the second has every reader's tally.
+    phases_s: as many clients as there are phases. The first answer, once every client is connected, has the one-way
+    delay; the second has every reader's tally.
     """
     orders = commands()
     async with aclosing(orders):

@@ -361,7 +361,7 @@ def _evaluate(name: str, schedule: Schedule, work: Workload, delay_s: float, rea
 def _notes(work: Workload, predicted: Prediction, readers: list[dict], asked: Sequence[Poll], client_requests: int,
            counters: dict) -> Iterator[str]:
     if client_requests != counters["requests"]:
-        yield f"the clients counted {client_requests} requests, the server {counters['requests']}: do not trust this run"
+        yield f"clients counted {client_requests} requests, the server {counters['requests']}: do not trust this run"
     if (failures := sum(reader["failures"] for reader in readers)) > 0:
         yield f"{failures} requests or connections failed on the way"
     due = sum(reader["polls_due"] for reader in readers)
@@ -369,8 +369,8 @@ def _notes(work: Workload, predicted: Prediction, readers: list[dict], asked: Se
         answered = sum(poll.wasted is not None for poll in asked)
         yield f"{due} polls were due, {len(asked)} made, {answered} answered: this machine could not keep the timetable"
     if predicted.held_connections and work.clients > MANY_CLIENTS:
-        yield (f"{work.clients} clients share a few processes, which wake them one by one: the latency of push measures "
-               "those processes, not the server")
+        yield (f"{work.clients} clients share a few processes, which wake them one by one: "
+               "the latency of push measures those processes, not the server")
 
 
 def _finite(value: float) -> float | None:

@@ -12,6 +12,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+LONG_POLL_TIMEOUT_S = 25.0
+"""How long a long poll is held. RFC 6202 section 5.5 finds 30 s safe with most proxies; some give up at just that."""
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -145,5 +148,27 @@ def push(work: Workload, delay_s: float) -> Prediction:
         wasted_fraction_poisson=0.0,
         deliveries=work.clients * len(work.at_s),
         latency_mean_s=delay_s,
+        held_connections=work.clients,
+    )
+
+
+def long_polling(work: Workload, delay_s: float, timeout_s: float = LONG_POLL_TIMEOUT_S) -> Prediction:
+    """Predict long polling: one request an update, and one for each `timeout_s` without news, which is wasted.
+
+    Latency is `d`, one transit, but an update that comes while its reader is between two requests waits for the next
+    one: up to two transits more. Source: RFC 6202 section 2.2 ("maximum latency is over three network transits").
+    """
+    times = (0.0, *work.at_s, work.duration_s)
+    gaps = [end - start for start, end in itertools.pairwise(times)]
+    timeouts = sum(int(gap // timeout_s) for gap in gaps)
+    requests = work.clients * (1 + len(work.at_s) + timeouts)
+    waits = [max(0.0, 2 * delay_s - gap) for gap in gaps[:-1]]
+    return Prediction(
+        requests=requests,
+        wasted=work.clients * timeouts,
+        wasted_fraction=work.clients * timeouts / requests,
+        wasted_fraction_poisson=wasted_fraction(work.rate_per_s, timeout_s),
+        deliveries=work.clients * len(work.at_s),
+        latency_mean_s=delay_s + (sum(waits) / len(waits) if waits else 0.0),
         held_connections=work.clients,
     )

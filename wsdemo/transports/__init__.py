@@ -44,6 +44,8 @@ TRANSPORTS = {
     for row in (
         Transport("polling", "Polling", "pull", "http", "#D55E00", theory.polling),
         Transport("conditional", "Polling with ETag", "pull", "http", "#E69F00", theory.polling),
+        Transport("long_polling", "Long polling", "push", "http", "#CC79A7", theory.long_polling),
+        Transport("sse", "Server-sent events", "push", "http", "#56B4E9", theory.push),
         Transport("websocket", "WebSocket", "push", "ws", "#0072B2", theory.push),
     )
 }

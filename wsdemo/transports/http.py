@@ -29,7 +29,8 @@ async def http_server(routes: dict[str, Callable], sock: MeteredSocket, guard: G
 
     app = web.Application(middlewares=[guarded])
     app.add_routes(web.get(path, handler, allow_head=False) for path, handler in routes.items())
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    # Without handler_cancellation, a handler that waits for news would go on waiting for a reader who has left.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:
         await web.SockSite(runner, sock, backlog=1024).start()
@@ -48,10 +49,10 @@ def answer_position(feed: Feed, request: web.Request) -> Answer | web.Response:
 
 
 @asynccontextmanager
-async def one_connection() -> AsyncIterator[ClientSession]:
+async def one_connection(limits: ClientTimeout | None = None) -> AsyncIterator[ClientSession]:
     """Give a client session that keeps exactly one connection alive, as one browser tab or one app would."""
-    timeout = ClientTimeout(total=ANSWER_TIMEOUT_S)
-    async with ClientSession(connector=TCPConnector(limit=1), timeout=timeout) as session:
+    limits = limits or ClientTimeout(total=ANSWER_TIMEOUT_S)
+    async with ClientSession(connector=TCPConnector(limit=1), timeout=limits) as session:
         yield session
 
 

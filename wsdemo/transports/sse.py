@@ -1,0 +1,117 @@
+"""Server-sent events: one HTTP answer that never ends, one event an update (WHATWG HTML, section 9.2).
+
+Push over plain HTTP, in one direction. A browser's `EventSource` reconnects by itself and says where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
+
+from aiohttp import ClientError, ClientTimeout, StreamReader, web
+from aiohttp_sse import sse_response
+
+from wsdemo.feed import Feed
+from wsdemo.guard import Guard
+from wsdemo.meter import MeteredSocket
+from wsdemo.reader import Delivery, Reader, Refused, Unreachable, pause
+from wsdemo.transports.http import ANSWER_TIMEOUT_S, answer_position, http_server, one_connection
+
+HEARTBEAT_S = 15
+"""A comment this often keeps proxies from closing a silent answer, and shows a dead connection."""
+RETRY_MS = 1000
+"""How long a browser is told to wait before it reconnects."""
+
+
+@asynccontextmanager
+async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
+    """Stream every update at `/updates`, with `id: EPOCH-SEQ`, from where `Last-Event-ID` (or `after`) says.
+
+    The first event, of type `position`, says where the feed stands and whether the reader's place was found. Each
+    reader's answer is written by its own task from the log, so a stalled reader holds up nobody and fills no memory.
+    Built in the lesson `03_ask_smarter`.
+    """
+
+    async def updates(request: web.Request) -> web.StreamResponse:
+        epoch, dash, seq = request.headers.get("Last-Event-ID", "").rpartition("-")
+        if dash:
+            request = request.clone(rel_url=request.rel_url.with_query({"after": seq, "epoch": epoch}))
+        answer = answer_position(feed, request)
+        if isinstance(answer, web.Response):
+            return answer
+        seq = answer.seq - len(answer.news)
+        with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
+            async with sse_response(request) as response:
+                response.ping_interval = HEARTBEAT_S
+                await response.send(json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position",
+                                    retry=RETRY_MS)
+                while True:
+                    for news in answer.news:
+                        await response.send(json.dumps(news.message()), id=f"{feed.epoch}-{news.seq}")
+                        seq = news.seq
+                    await feed.wait(seq)
+                    answer = feed.since(seq)
+        return response
+
+    async with http_server({"/updates": updates}, sock, guard):
+        yield
+
+
+async def hear(url: str, reader: Reader | None = None) -> AsyncIterator[Delivery]:
+    """Listen at `url`; yield each update once, until cancelled. Reconnects with `Last-Event-ID` as a browser does.
+
+    Raises `Unreachable` if nobody answers at first, `Refused` with the server's sentence when it says no. Built in
+    the lesson `03_ask_smarter`.
+    """
+    reader = reader or Reader()
+    attempt = 0
+    # No limit on the whole answer, which never ends; three missing heartbeats mean that the server is gone.
+    async with one_connection(ClientTimeout(sock_connect=ANSWER_TIMEOUT_S, sock_read=3 * HEARTBEAT_S)) as session:
+        while True:
+            reader.asks().wasted = False  # the answer to this one request is the whole stream
+            headers = {"Accept": "text/event-stream"}
+            if reader.epoch is not None:
+                headers["Last-Event-ID"] = f"{reader.epoch}-{reader.seq}"
+            query = {} if reader.epoch is not None else reader.position()
+            try:
+                async with session.get(url, params=query, headers=headers) as response:
+                    if response.status >= 400:
+                        raise Refused(response.status, (await response.json())["error"])
+                    async with aclosing(read_events(response.content)) as events:
+                        async for event in events:
+                            message = json.loads(event["data"])
+                            if event.get("event") == "position":
+                                reader.place(message)
+                                await reader.opened()
+                                attempt = 0
+                            elif (delivery := reader.take(message)) is not None:
+                                yield delivery
+            except (ClientError, TimeoutError) as error:
+                if not reader.is_open.is_set():
+                    raise Unreachable(url, error) from error
+                reader.failures += 1
+            await pause(attempt)
+            attempt += 1
+
+
+async def read_events(stream: StreamReader) -> AsyncIterator[dict[str, str]]:
+    """Yield each event of a `text/event-stream` as its fields, such as {"id": …, "event": …, "data": …}.
+
+    A line is `field: value`, a line that starts with a colon is a comment, a blank line ends the event, and several
+    `data` lines are one text. Source: WHATWG HTML, section 9.2.6. Built in the lesson `03_ask_smarter`.
+    """
+    event: dict[str, str] = {}
+    async for raw in stream:
+        line = raw.decode().rstrip("\r\n")
+        if not line:
+            if "data" in event:
+                yield event
+            event = {}
+            continue
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data" and "data" in event:
+            value = f"{event['data']}\n{value}"
+        if name:
+            event[name] = value
