@@ -33,10 +33,13 @@ class Guard:
     every IP address is (a page cannot rebind a name it did not use), and the names in `allowed_hosts`.
     allowed_hosts: further host names, such as the one JupyterHub is reached by; "*" turns the check of Host off.
     max_connections: how many connections one listening socket holds.
+    page_ports: ports of the same host whose pages may use this server, besides its own.
     """
 
-    def __init__(self, bound_host: str = "127.0.0.1", allowed_hosts: Iterable[str] = (), max_connections: int = 2000):
+    def __init__(self, bound_host: str = "127.0.0.1", allowed_hosts: Iterable[str] = (), max_connections: int = 2000,
+                 page_ports: Iterable[int] = ()):
         self.max_connections = max_connections
+        self._page_ports = frozenset(page_ports)
         self._names = LOOPBACK_NAMES | {name.lower() for name in allowed_hosts}
         self._any_address = bound_host not in LOOPBACK_NAMES
 
@@ -47,12 +50,32 @@ class Guard:
         if name is None or not self._serves(name):
             return Refusal(421, f"This server does not answer for the host {host[:80]!r}; use its own address.")
         origin = headers.get("Origin")
-        # The same rule as gorilla/websocket's default: no Origin (not a browser), or that of the page's own server.
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and not self._welcomes(origin, host):
             return Refusal(403, f"Pages from {origin[:80]!r} may not use this server.")
         if open_now > self.max_connections:
             return Refusal(503, f"All {self.max_connections} connections of this server are taken; try again later.")
         return None
+
+    def permission(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers that let the page that asks read the answer, where it comes from another port.
+
+        Source: WHATWG Fetch, section 3.2 (CORS protocol). Empty for pages of this server and for other programs.
+        """
+        origin, host = headers.get("Origin"), headers.get("Host", "")
+        if origin is None or not self._welcomes(origin, host) or _authority(origin) == host.lower():
+            return {}
+        return {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Headers": "If-None-Match, Last-Event-ID",
+                "Access-Control-Expose-Headers": "ETag", "Vary": "Origin"}
+
+    def _welcomes(self, origin: str, host: str) -> bool:
+        # The same rule as gorilla/websocket's default, the Origin's host and port are the Host's, and our own pages.
+        if _authority(origin) == host.lower():
+            return True
+        try:
+            page = urlsplit(origin)
+            return page.port in self._page_ports and page.hostname == _host_name(host)
+        except ValueError:
+            return False
 
     def _serves(self, name: str) -> bool:
         return "*" in self._names or name in self._names or (self._any_address and _is_address(name))
@@ -63,6 +86,14 @@ def _host_name(host: str) -> str | None:
         return urlsplit(f"//{host}").hostname
     except ValueError:
         return None
+
+
+def _authority(origin: str) -> str:
+    """Return "host:port" of an origin such as "http://127.0.0.1:8000", "" for "null" and other nonsense."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _is_address(name: str) -> bool:

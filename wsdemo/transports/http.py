@@ -27,7 +27,11 @@ async def http_server(routes: dict[str, Callable], sock: MeteredSocket, guard: G
             return web.json_response({"error": refusal.reason}, status=refusal.status)
         return await handler(request)
 
+    async def permit(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(guard.permission(request.headers))
+
     app = web.Application(middlewares=[guarded])
+    app.on_response_prepare.append(permit)
     app.add_routes(web.get(path, handler, allow_head=False) for path, handler in routes.items())
     # Without handler_cancellation, a handler that waits for news would go on waiting for a reader who has left.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
