@@ -28,7 +28,8 @@ from wsdemo.updates import Schedule, earthquakes
 DEFAULT_CLIENTS = 20
 DEFAULT_INTERVAL_S = 0.25
 DEFAULT_DURATION_S = 10.0
-CLIENTS_A_PROCESS = 50
+CLIENTS_A_PROCESS = 10
+MOST_PROCESSES = 4
 MANY_CLIENTS = 100
 """Above this, push latency measures the clients' own processes, which wake them one after the other."""
 _MOST_UPDATES, _MOST_POLLS, _MOST_DELIVERIES = 100_000, 1_000_000, 2_000_000
@@ -290,8 +291,8 @@ async def compare(transports: Sequence[str] = ("polling", "websocket"), schedule
 
 
 def _spread(phases_s: list[float]) -> list[list[float]]:
-    """Deal the clients out to as many processes as help: fifty to each, but not more processes than cores."""
-    processes = max(1, min(os.cpu_count() or 1, len(phases_s) // CLIENTS_A_PROCESS))
+    """Deal the clients out to as many processes as help: ten to each, but not more processes than cores."""
+    processes = max(1, min(os.cpu_count() or 1, MOST_PROCESSES, len(phases_s) // CLIENTS_A_PROCESS))
     return [phases_s[number::processes] for number in range(processes)]
 
 

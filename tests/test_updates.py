@@ -1,0 +1,107 @@
+"""Schedules: reproducible, ascending, and the earthquakes as the catalogue has them."""
+
+import csv
+import itertools
+import statistics
+from importlib import resources
+
+import pytest
+
+from wsdemo import theory
+from wsdemo.updates import catalogue, earthquakes, every, poisson
+
+
+@pytest.mark.parametrize("schedule", [every(0.3), poisson(5.0), earthquakes(5000)], ids=lambda s: s.kind)
+def test_updates_are_numbered_ascending_and_inside_the_run(schedule):
+    """Updates are numbered 1, 2, 3 …, never go back in time, and fall before the end of the run."""
+    updates = list(schedule.updates(20))
+    assert len(updates) > 30
+    assert [update.seq for update in updates] == list(range(1, len(updates) + 1))
+    times = [update.at_s for update in updates]
+    assert times == sorted(times)
+    assert times[0] >= 0
+    assert times[-1] < 20
+    assert times == schedule.times(20)
+
+
+@pytest.mark.parametrize("schedule", [every(0.3), poisson(5.0, seed=8), earthquakes(5000, 777.5)], ids=lambda s: s.kind)
+def test_the_same_recipe_gives_the_same_updates(schedule):
+    """A schedule may be played any number of times, and a shorter run is the beginning of a longer one."""
+    assert list(schedule.updates(9)) == list(schedule.updates(9))
+    assert list(schedule.updates(18))[: len(schedule.times(9))] == list(schedule.updates(9))
+
+
+def test_periodic_updates_do_not_drift():
+    """Update n comes at exactly n periods, however many there are."""
+    assert list(itertools.islice((u.at_s for u in every(0.1).updates()), 999, 1000)) == [1000 * 0.1]
+
+
+def test_a_poisson_schedule_has_exponential_gaps():
+    """Mean and standard deviation of the gaps are both 1 / rate: 40,000 gaps, within five standard errors."""
+    times = [0.0, *poisson(4.0, seed=3).times(10_000)]
+    gaps = [b - a for a, b in itertools.pairwise(times)]
+    assert statistics.fmean(gaps) == pytest.approx(0.25, rel=5 / len(gaps) ** 0.5)
+    assert statistics.stdev(gaps) == pytest.approx(0.25, rel=5 * 2**0.5 / len(gaps) ** 0.5)
+
+
+def test_another_seed_is_other_luck():
+    """A seed changes what is random, and nothing else."""
+    assert poisson(2).with_seed(5) == poisson(2, seed=5) != poisson(2, seed=6)
+    assert every(2).with_seed(5) == every(2)
+    assert earthquakes(10).with_seed(5).start_s != earthquakes(10).with_seed(6).start_s
+    assert earthquakes(10).with_seed(5).seed == 5
+
+
+def test_the_catalogue_is_the_file():
+    """All 1,707 events of the file are there, in its order, with numbers where the file has numbers."""
+    with (resources.files("wsdemo") / "data" / "earthquakes.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    events = catalogue()
+    assert len(events) == len(rows) == 1707
+    assert [data["id"] for _, data in events] == [row["id"] for row in rows]
+    assert all(-90 <= data["latitude"] <= 90 and -180 <= data["longitude"] <= 180 for _, data in events)
+
+
+def test_the_week_looks_like_a_poisson_process():
+    """The gaps' coefficient of variation is 1.000, and a poll a minute is wasted 84.40 % of the time."""
+    times = [at_s for at_s, _ in catalogue()]
+    gaps = [b - a for a, b in itertools.pairwise(times)]
+    assert round(statistics.stdev(gaps) / statistics.fmean(gaps), 2) == 1.00
+    # The last event ends the run here, so that the mean is over gaps between events and nothing else.
+    measured = theory.wasted_fraction_given([t - times[0] for t in times[:-1]], 60, times[-1] - times[0])
+    assert round(measured, 4) == 0.8440
+    assert round(theory.wasted_fraction(1 / statistics.fmean(gaps), 60), 4) == 0.8440
+
+
+def test_a_replay_starts_where_it_is_told_and_goes_on_after_the_week():
+    """Speed divides every gap, start_s cuts off the beginning, and the week begins again after its end."""
+    times = [at_s for at_s, _ in catalogue()]
+    replay = list(itertools.islice(earthquakes(speed=100, start_s=times[10] - 50).updates(), 1707))
+    assert replay[0].at_s == pytest.approx(0.5)
+    assert replay[0].data["id"] == catalogue()[10][1]["id"]
+    assert replay[-1].data["id"] == catalogue()[9][1]["id"]
+    assert replay[1].at_s - replay[0].at_s == pytest.approx((times[11] - times[10]) / 100)
+
+
+@pytest.mark.parametrize("schedule", [every(0.3), poisson(5.0, seed=8), earthquakes(5000, 777.5)], ids=lambda s: s.kind)
+def test_the_arguments_make_the_same_schedule_in_another_process(schedule):
+    """What is put on a server's command line is read back as the same recipe."""
+    from wsdemo.__main__ import _schedule, parser
+
+    options = parser().parse_args(["serve", "polling", *schedule.arguments()])
+    assert _schedule(options).times(10) == pytest.approx(schedule.times(10), abs=1e-12)
+
+
+@pytest.mark.parametrize("make, value", [
+    (every, 0), (poisson, -1), (poisson, float("nan")), (earthquakes, float("inf")), (every, "1"),
+])
+def test_impossible_schedules_are_refused(make, value):
+    """A rate, period or speed must be a number above 0; the sentence names it."""
+    with pytest.raises(ValueError, match="must be a number above 0"):
+        make(value)
+
+
+def test_a_start_outside_the_week_is_refused():
+    """There is nothing to replay before or after the catalogued week."""
+    with pytest.raises(ValueError, match="inside the week"):
+        earthquakes(1, start_s=8 * 24 * 3600)
