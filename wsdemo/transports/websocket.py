@@ -91,7 +91,7 @@ def _broadcast(news: News, readers: dict[ServerConnection, int], sock: MeteredSo
     for connection, position in readers.items():
         if position >= news.seq or connection.state is not State.OPEN:
             continue
-        if connection.transport.get_write_buffer_size() + len(frame) > MAX_BUFFERED_BYTES:
+        if connection.transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
             sock.meter.aborted += 1
             connection.transport.abort()
             continue

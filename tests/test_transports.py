@@ -1,0 +1,499 @@
+"""Every transport against a real server on port 0: nothing lost, nothing twice, and the fine print of each."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+import time
+
+import aiohttp
+import pytest
+import websockets
+from websockets.asyncio.client import connect
+
+from wsdemo.feed import Feed
+from wsdemo.guard import Guard
+from wsdemo.meter import Meter, listen
+from wsdemo.reader import Reader, Refused, Unreachable
+from wsdemo.serve import new_event_loop
+from wsdemo.transports import TRANSPORTS, find, long_polling, sse, websocket
+from wsdemo.updates import Update, every, poisson
+
+ALL = pytest.mark.parametrize("name", TRANSPORTS)
+HTTP = pytest.mark.parametrize("name", [row.name for row in TRANSPORTS.values() if row.scheme == "http"])
+REQUESTS = pytest.mark.parametrize("name", ["polling", "conditional", "long_polling"])
+
+
+def run(scenario):
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(scenario)
+
+
+@contextlib.asynccontextmanager
+async def serving(name, feed, guard=None, port=0):
+    """Serve one transport in this process; give its address and its meter."""
+    row, meter = TRANSPORTS[name], Meter()
+    sock = listen(meter, port=port)
+    port = sock.getsockname()[1]
+    async with row.module().serve(feed, sock, guard or Guard()):
+        yield row.url(port), meter
+    sock.close()
+
+
+def past(count, log_size=100):
+    """Return a feed whose `count` updates were all published a while ago, and which stays as it is."""
+    feed = Feed([Update(seq, float(seq), {"n": seq}) for seq in range(1, count + 1)], log_size)
+    feed.t0_ns = time.perf_counter_ns() - 10**12
+    return feed
+
+
+async def take(name, url, count, **position):
+    """Hear `count` deliveries as a reader that polls often; return their numbers."""
+    heard = []
+    async with contextlib.aclosing(TRANSPORTS[name].module().hear(url, Reader(0.01, **position))) as deliveries:
+        async for delivery in deliveries:
+            heard.append(delivery.seq)
+            if len(heard) == count:
+                return heard
+
+
+@ALL
+def test_every_update_is_heard_once_and_in_order(name):
+    """Twenty readers of a fast feed hear the same numbers without a gap."""
+
+    async def scenario():
+        async with Feed(poisson(300.0)) as feed, serving(name, feed) as (url, _):
+            for heard in await asyncio.gather(*(take(name, url, 40, after=0) for _ in range(20))):
+                assert heard == list(range(1, 41))
+
+    run(scenario())
+
+
+@ALL
+def test_a_reader_resumes_from_its_position(name):
+    """`after` and `epoch` bring exactly what came since."""
+
+    async def scenario():
+        feed = past(9)
+        async with serving(name, feed) as (url, _):
+            assert await take(name, url, 4, after=5, epoch=feed.epoch) == [6, 7, 8, 9]
+
+    run(scenario())
+
+
+@ALL
+def test_a_new_reader_starts_at_the_newest(name):
+    """No position: old news is not news."""
+
+    async def scenario():
+        async with Feed(every(0.02)) as feed:
+            await feed.wait(4)
+            async with serving(name, feed) as (url, _):
+                newest = feed.seq
+                heard = await take(name, url, 3)
+                assert heard[0] > newest and heard == list(range(heard[0], heard[0] + 3))
+
+    run(scenario())
+
+
+@ALL
+@pytest.mark.parametrize("position", [{"after": 3, "epoch": "of-another-server"}, {"after": 99, "epoch": None}])
+def test_a_position_that_leads_nowhere_is_said_and_mended(name, position):
+    """Another epoch, or a seq from the future: the reader counts a reset and hears the whole log."""
+
+    async def scenario():
+        feed = past(6, log_size=3)
+        reader = Reader(0.01, after=position["after"], epoch=position["epoch"] or feed.epoch)
+        async with serving(name, feed) as (url, _):
+            heard = []
+            async with contextlib.aclosing(TRANSPORTS[name].module().hear(url, reader)) as deliveries:
+                async for delivery in deliveries:
+                    heard.append(delivery.seq)
+                    if len(heard) == 3:
+                        break
+        assert heard == [4, 5, 6]
+        assert reader.resets == 1 and reader.epoch == feed.epoch
+
+    run(scenario())
+
+
+@ALL
+def test_readers_who_leave_leave_nothing_behind(name):
+    """When every client has gone, the server holds no connection and no task of theirs."""
+
+    async def scenario():
+        feed = past(3)
+        async with serving(name, feed) as (url, meter):
+            before = len(asyncio.all_tasks())
+            hear = TRANSPORTS[name].module().hear
+            readers = [Reader(30.0) for _ in range(10)]
+
+            async def attend(reader):
+                async for _ in hear(url, reader):
+                    pass
+
+            tasks = [asyncio.create_task(attend(reader)) for reader in readers]
+            await asyncio.gather(*(reader.is_open.wait() for reader in readers))
+            assert meter.open_now == 10
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            async with asyncio.timeout(20):
+                while meter.open_now or len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - nothing tells the end
+                    await asyncio.sleep(0.01)
+
+    run(scenario())
+
+
+@ALL
+def test_nobody_there_is_explained(name):
+    """The first question must be answered; the error names the address and asks the right question."""
+
+    async def scenario():
+        with listen(Meter()) as sock:
+            url = TRANSPORTS[name].url(sock.getsockname()[1])
+        with pytest.raises(Unreachable, match="is the server running"):
+            await take(name, url, 1)
+
+    run(scenario())
+
+
+@ALL
+def test_a_server_that_says_no_is_quoted(name):
+    """A full server's sentence reaches the reader as an error with the status."""
+
+    async def scenario():
+        async with serving(name, past(1), Guard(max_connections=0)) as (url, _):
+            with pytest.raises(Refused, match="All 0 connections") as caught:
+                await take(name, url, 1, after=0)
+            assert caught.value.status == 503
+
+    run(scenario())
+
+
+@ALL
+def test_a_dead_proxy_in_the_environment_does_not_matter(name, monkeypatch):
+    """Loopback traffic never goes through HTTP_PROXY."""
+    for variable in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+
+    async def scenario():
+        async with serving(name, past(2)) as (url, _):
+            assert await take(name, url, 2, after=0) == [1, 2]
+
+    run(scenario())
+
+
+@HTTP
+@pytest.mark.parametrize("headers, status", [
+    ({"Host": "evil.example"}, 421), ({"Origin": "http://evil.example"}, 403), ({"Origin": "null"}, 403),
+])
+def test_strangers_are_refused_over_http(name, headers, status):
+    """Host and Origin are checked before anything is answered, with a sentence as JSON."""
+
+    async def scenario():
+        async with serving(name, past(1)) as (url, meter), aiohttp.ClientSession() as session:
+            async with session.get(url, headers=headers) as response:
+                assert response.status == status
+                assert (await response.json())["error"].endswith((".", "address."))
+            assert (meter.requests, meter.wasted) == (1, 0)
+
+    run(scenario())
+
+
+@HTTP
+@pytest.mark.parametrize("after", ["-1", "x", "", "1.5"])
+def test_a_malformed_position_is_a_400_that_helps(name, after):
+    """The answer says what is wrong and where the feed stands."""
+
+    async def scenario():
+        feed = past(4)
+        async with serving(name, feed) as (url, _), aiohttp.ClientSession() as session:
+            async with session.get(url, params={"after": after}) as response:
+                assert response.status == 400
+                message = await response.json()
+        assert "whole number" in message["error"]
+        assert (message["epoch"], message["seq"], message["recovered"]) == (feed.epoch, 4, False)
+
+    run(scenario())
+
+
+@HTTP
+def test_an_unknown_path_is_a_404(name):
+    """Only /updates is served."""
+
+    async def scenario():
+        async with serving(name, past(1)) as (url, _), aiohttp.ClientSession() as session:
+            async with session.get(url.replace("/updates", "/nothing")) as response:
+                assert response.status == 404
+
+    run(scenario())
+
+
+@REQUESTS
+def test_a_log_that_was_cut_is_said_openly(name):
+    """`recovered` is False where updates are gone, True where none is."""
+
+    async def scenario():
+        feed = past(9, log_size=4)
+        async with serving(name, feed) as (url, _), aiohttp.ClientSession() as session:
+            for after, recovered in ((5, True), (4, False)):
+                async with session.get(url, params={"after": after, "epoch": feed.epoch}) as response:
+                    message = await response.json()
+                assert message["recovered"] is recovered
+                assert [update["seq"] for update in message["updates"]] == [6, 7, 8, 9]
+
+    run(scenario())
+
+
+def test_not_modified_has_no_body_and_the_same_tag():
+    """304 where If-None-Match names the newest position; 200 and a new ETag where it does not."""
+
+    async def scenario():
+        async with serving("conditional", past(4)) as (url, meter), aiohttp.ClientSession() as session:
+            async with session.get(url, params={"after": 4}) as response:
+                assert response.status == 200
+                tag = response.headers["ETag"]
+            async with session.get(url, params={"after": 4}, headers={"If-None-Match": tag}) as response:
+                assert (response.status, response.headers["ETag"]) == (304, tag)
+                assert await response.read() == b""
+            async with session.get(url, params={"after": 2}, headers={"If-None-Match": '"x-2"'}) as response:
+                assert response.status == 200 and len((await response.json())["updates"]) == 2
+            assert meter.wasted == 2
+
+    run(scenario())
+
+
+def test_a_long_poll_is_held_until_there_is_news():
+    """Nothing new: no answer. The next update answers it, and a reader with an old cursor never waits."""
+
+    async def scenario():
+        coming = asyncio.Event()
+        feed = past(2)
+        async with serving("long_polling", feed) as (url, _), aiohttp.ClientSession() as session:
+
+            async def ask():
+                async with session.get(url, params={"after": 2, "epoch": feed.epoch}) as response:
+                    return await response.json()
+
+            held = asyncio.create_task(ask())
+            async with session.get(url, params={"after": 1, "epoch": feed.epoch}) as response:
+                assert [update["seq"] for update in (await response.json())["updates"]] == [2]
+            assert not held.done()
+            feed._next = Update(3, 3.0, {"n": 3})
+            assert feed.seq == 3  # looking publishes what is due, and wakes who waits
+            assert [update["seq"] for update in (await held)["updates"]] == [3]
+            coming.set()
+
+    run(scenario())
+
+
+def test_a_long_poll_that_times_out_is_empty_and_wasted(monkeypatch):
+    """After the timeout the answer has no updates, and both sides count a wasted request."""
+    monkeypatch.setattr(long_polling, "LONG_POLL_TIMEOUT_S", 0.02)
+
+    async def scenario():
+        async with serving("long_polling", past(1)) as (url, meter):
+            reader = Reader()
+
+            async def attend():
+                async for _ in long_polling.hear(url, reader):
+                    pass
+
+            task = asyncio.create_task(attend())
+            async with asyncio.timeout(20):
+                while meter.wasted < 6:  # noqa: ASYNC110 - the meter tells nobody
+                    await asyncio.sleep(0.01)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            answered = [request for request in reader.requests if request.wasted is not None]
+            assert all(request.wasted for request in answered)
+            assert len(answered) in (meter.wasted, meter.wasted - 1)
+
+    run(scenario())
+
+
+def test_the_event_stream_is_what_the_standard_says():
+    """Content type, id, event, retry and data, and comments as heartbeats."""
+
+    async def scenario():
+        feed = past(2)
+        async with serving("sse", feed) as (url, _), aiohttp.ClientSession() as session:
+            async with session.get(url, headers={"Last-Event-ID": f"{feed.epoch}-1"}) as response:
+                assert response.content_type == "text/event-stream"
+                events = sse.read_events(response.content)
+                position, update = await anext(events), await anext(events)
+        assert position["event"] == "position" and position["retry"] == str(sse.RETRY_MS)
+        assert json.loads(position["data"])["recovered"] is True
+        assert update["id"] == f"{feed.epoch}-2" and json.loads(update["data"])["seq"] == 2
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("text, expected", [
+    (b"data: a\n\n", [{"data": "a"}]),
+    (b"data:a\r\ndata: b\r\n\r\n", [{"data": "a\nb"}]),
+    (b": comment\n\nid: 1\ndata\n\n", [{"id": "1", "data": ""}]),
+    (b"event: e\n\ndata:  two\n\n", [{"data": " two"}]),
+    (b"data: cut off", []),
+])
+def test_events_are_parsed_as_the_standard_says(text, expected):
+    """The cases of WHATWG HTML section 9.2.6: comments, several data lines, missing colon, an unfinished event."""
+
+    async def lines():
+        for line in text.splitlines(keepends=True):
+            yield line
+
+    async def scenario():
+        return [event async for event in sse.read_events(lines())]
+
+    assert run(scenario()) == expected
+
+
+@pytest.mark.parametrize("headers, path, status", [
+    ({"Host": "evil.example"}, "/updates", 421), ({"Origin": "http://evil.example"}, "/updates", 403),
+    ({}, "/nothing", 404), ({}, "/updates?after=x", 400),
+])
+def test_strangers_are_refused_before_the_upgrade(headers, path, status):
+    """A WebSocket that may not open is answered with a status and a sentence, not with an open socket."""
+
+    async def scenario():
+        async with serving("websocket", past(1)) as (url, _):
+            with pytest.raises(websockets.InvalidStatus) as caught:
+                await connect(url.replace("/updates", path), proxy=None, additional_headers=headers)
+            assert caught.value.response.status_code == status
+            assert caught.value.response.body
+
+    run(scenario())
+
+
+def test_pings_and_useless_words_do_not_disturb_the_push():
+    """The stream only speaks, but pings are answered and what a client says is let go."""
+
+    async def scenario():
+        async with Feed(every(0.02)) as feed, serving("websocket", feed) as (url, _):
+            async with connect(url, proxy=None) as connection:
+                await connection.send("hello?")
+                await (await connection.ping())
+                seqs = [json.loads(await connection.recv())["seq"] for _ in range(5)]
+                position, *updates = seqs
+                assert updates == list(range(position + 1, position + 5))
+
+    run(scenario())
+
+
+def test_a_stalled_reader_is_cut_off_and_the_others_hear_everything(monkeypatch):
+    """Its buffer stays under the bound, nobody waits for it, and it can come back without loss."""
+    monkeypatch.setattr(websocket, "MAX_BUFFERED_BYTES", 200_000)
+    big = [Update(seq, seq / 500, {"text": "x" * 20_000}) for seq in range(1, 401)]
+
+    async def scenario():
+        async with Feed(big, log_size=1000) as feed, serving("websocket", feed) as (url, meter):
+            # A raw client that shakes hands and then reads nothing: its receive buffer is small and fills at once.
+            stalled = socket.socket()
+            stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stalled.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(stalled, ("127.0.0.1", int(url.split(":")[2].split("/")[0])))
+            await loop.sock_sendall(stalled, b"GET /updates HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                                             b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                                             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+            heard = await take("websocket", url, 400, after=0)
+            assert heard == list(range(1, 401))
+            assert meter.aborted == 1
+            stalled.close()
+            assert await take("websocket", url, 390, after=10, epoch=feed.epoch) == list(range(11, 401))
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("name", ["sse", "websocket", "long_polling"])
+def test_twenty_cut_connections_lose_nothing(name):
+    """A proxy in the middle resets the connection (RST); the reader resumes each time: 0 lost, 0 twice."""
+
+    async def scenario():
+        async with Feed(poisson(300.0)) as feed, serving(name, feed) as (url, _):
+            port = int(url.split(":")[2].split("/")[0])
+            legs, accepted = set(), []
+
+            async def pass_on(reader, writer):
+                with contextlib.suppress(ConnectionError):
+                    while data := await reader.read(65536):
+                        writer.write(data)
+                        await writer.drain()
+                writer.close()
+
+            async def relay(reader, writer):
+                legs.add(writer)
+                accepted.append(writer)
+                up, to = await asyncio.open_connection("127.0.0.1", port)
+                await asyncio.gather(pass_on(reader, to), pass_on(up, writer))
+                legs.discard(writer)
+
+            def cut():
+                for writer in list(legs):
+                    sock = writer.get_extra_info("socket")
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    writer.transport.abort()
+
+            async with await asyncio.start_server(relay, "127.0.0.1", 0) as middle:
+                address = TRANSPORTS[name].url(middle.sockets[0].getsockname()[1])
+                reader, heard, cuts = Reader(after=0), [], 0
+                async with contextlib.aclosing(TRANSPORTS[name].module().hear(address, reader)) as deliveries:
+                    async for delivery in deliveries:
+                        heard.append(delivery.seq)
+                        if cuts < 20 and len(heard) >= 10 * (cuts + 1):
+                            cuts += 1
+                            # A little later, so that a long poll is held and not between two requests.
+                            asyncio.get_running_loop().call_later(0.002, cut)
+                        if cuts == 20 and len(heard) >= 260:
+                            break
+                assert heard == list(range(1, len(heard) + 1))
+                assert (cuts, reader.duplicates, reader.resets) == (20, 0, 0)
+                assert len(accepted) >= 15  # a cut can hit a reader that is reconnecting already
+
+    run(scenario())
+
+
+@ALL
+def test_a_restarted_server_is_noticed(name):
+    """A new server on the same port has another epoch: the reader counts a reset and goes on with the new numbers."""
+
+    async def scenario():
+        reader = Reader(0.02, after=0)
+        heard = []
+        with listen(Meter()) as sock:
+            port = sock.getsockname()[1]
+        async with contextlib.AsyncExitStack() as first:
+            await first.enter_async_context(serving(name, past(3), port=port))
+            deliveries = TRANSPORTS[name].module().hear(TRANSPORTS[name].url(port), reader)
+            async for delivery in deliveries:
+                heard.append(delivery.seq)
+                if len(heard) == 3:
+                    break
+        async with serving(name, past(2), port=port):
+            async for delivery in deliveries:
+                heard.append(delivery.seq)
+                if len(heard) == 5:
+                    break
+        await deliveries.aclose()
+        assert heard == [1, 2, 3, 1, 2]
+        assert reader.resets == 1
+
+    run(scenario())
+
+
+def test_the_registry_explains_a_wrong_name():
+    """Unknown, repeated and missing names are refused, and the sentence lists what there is."""
+    cases = ((["pigeon"], "'pigeon': choose from polling"), (["sse", "sse"], "once"), ([], "no transport named"))
+    for names, words in cases:
+        with pytest.raises(ValueError, match=words):
+            find(names)
+
+
+def test_every_row_has_the_same_two_names_and_its_own_colour():
+    """Adding a transport is one file and one row: `serve` and `hear`, a label, a colour of its own."""
+    rows = list(TRANSPORTS.values())
+    assert all(callable(row.module().serve) and callable(row.module().hear) for row in rows)
+    assert len({row.colour for row in rows}) == len({row.label for row in rows}) == len(rows) == 5
