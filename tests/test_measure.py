@@ -1,0 +1,239 @@
+"""The experiment: counts against an oracle computed from the schedule, for every transport by the same call."""
+
+import asyncio
+import dataclasses
+import json
+import math
+
+import psutil
+import pytest
+
+from wsdemo import measure as module
+from wsdemo import theory
+from wsdemo.measure import Comparison, compare, measure
+from wsdemo.transports import TRANSPORTS
+from wsdemo.updates import earthquakes, every, poisson
+
+CLIENTS, INTERVAL_S, DURATION_S = 12, 0.5, 2.5
+SCHEDULE = poisson(3.0, seed=6)
+SLACK_S = 0.1
+"""A poll that is due this short before or after an update may see it or not: the oracle leaves that open."""
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    """One run of every transport on one schedule."""
+    return asyncio.run(compare(list(TRANSPORTS), SCHEDULE, clients=CLIENTS, interval_s=INTERVAL_S,
+                               duration_s=DURATION_S, progress=False))
+
+
+def oracle():
+    """Return (polls, wasted at least, wasted at most) of polling, from the update times alone."""
+    at_s = SCHEDULE.times(DURATION_S)
+    polls, surely, perhaps = 0, 0, 0
+    for client in range(CLIENTS):
+        previous, poll = 0.0, (client + 0.5) / CLIENTS * INTERVAL_S
+        while poll < DURATION_S:
+            polls += 1
+            # The server looks at its feed a little after the poll is due, up to SLACK_S later.
+            surely += not any(previous < at <= poll + SLACK_S for at in at_s)
+            perhaps += not any(previous + SLACK_S < at <= poll for at in at_s)
+            previous, poll = poll, poll + INTERVAL_S
+    return polls, surely, perhaps
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_nothing_is_missed_and_nothing_comes_twice(comparison, name):
+    """Every update of the run reaches every client once, by every transport."""
+    run = comparison[name]
+    published = len(SCHEDULE.times(DURATION_S))
+    assert run.published == published > 5
+    assert run.deliveries == published * CLIENTS == len(run.latency_s) == len(run.heard)
+    assert (run.missed, run.duplicates) == (0, 0)
+    assert {(heard.client, heard.seq) for heard in run.heard} == {
+        (client, seq) for client in range(CLIENTS) for seq in range(1, published + 1)
+    }
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_both_sides_count_the_same_requests(comparison, name):
+    """What the clients sent is what the server got, and no note says otherwise."""
+    run = comparison[name]
+    assert run.client_requests == run.server_requests >= CLIENTS
+    assert run.connections == CLIENTS
+    assert run.notes == ()
+
+
+@pytest.mark.parametrize("name", ["polling", "conditional"])
+def test_polls_are_those_of_the_timetable_and_wasted_ones_those_of_the_schedule(comparison, name):
+    """Requests equal the polls due; wasted lies in the narrow range that the update times leave open."""
+    run = comparison[name]
+    polls, least, most = oracle()
+    assert run.requests == polls == run.predicted.requests == len(run.polls)
+    assert least <= run.wasted <= most
+    assert least > 0 and most - least < polls * 0.4  # the range is narrow enough to mean something
+    assert [p.client for p in run.polls] == sorted(p.client for p in run.polls)
+
+
+@pytest.mark.parametrize("name", ["polling", "conditional"])
+def test_the_opening_and_the_last_further_poll_are_no_polls_of_the_run(comparison, name):
+    """Each client sends two requests more than are counted: one before the clock starts, one after the end."""
+    run = comparison[name]
+    assert run.client_requests == run.requests + 2 * CLIENTS
+
+
+def test_push_subscribes_once_and_wastes_nothing(comparison):
+    """One request a client, whose answer is the stream."""
+    for name in ("sse", "websocket"):
+        assert (comparison[name].requests, comparison[name].wasted) == (CLIENTS, 0)
+        assert comparison[name].client_requests == CLIENTS
+
+
+def test_long_polling_asks_about_once_an_update(comparison):
+    """No more than one request an update and one in the air; updates close together may share an answer."""
+    run = comparison["long_polling"]
+    assert CLIENTS < run.requests <= run.predicted.requests
+    assert run.wasted == 0
+
+
+def test_push_hears_before_polling(comparison):
+    """The mean latency of push is below a tenth of polling's, which is near T / 2."""
+    polling = comparison["polling"]
+    assert polling.latency_mean_s == pytest.approx(polling.predicted.latency_mean_s, rel=0.25)
+    for name in ("sse", "websocket"):
+        assert comparison[name].latency_mean_s < polling.latency_mean_s / 3
+    assert all(latency > 0 for run in comparison for latency in run.latency_s)
+
+
+def test_bytes_are_counted_at_the_server(comparison):
+    """A wasted poll costs more than nothing, push less than polling; the opening is a part of the whole."""
+    for run in comparison:
+        assert 0 < run.opening_bytes_sent < run.bytes_sent
+        assert 0 < run.opening_bytes_received <= run.bytes_received
+    polling, push = comparison["polling"], comparison["websocket"]
+    assert polling.bytes_received > polling.requests * len("GET /updates HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    assert push.bytes_per_delivery < polling.bytes_per_delivery
+    # 304 answers have no body, so the server sends less than for the same polls with one.
+    assert comparison["conditional"].bytes_sent < polling.bytes_sent
+
+
+def test_the_server_process_was_watched(comparison):
+    """CPU and memory are those of a real Python process."""
+    for run in comparison:
+        assert 0 <= run.server_cpu_s < DURATION_S + INTERVAL_S
+        assert 5 * 2**20 < run.server_peak_rss_bytes < 200 * 2**20
+
+
+def test_a_measurement_is_frozen_and_becomes_json(comparison):
+    """The object of `--json`: the schedule with its times, and for each transport exactly the agreed figures."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        comparison["polling"].requests = 0
+    data = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
+    assert set(data) == {"schedule", "clients", "interval_s", "transports"}
+    assert set(data["schedule"]) == {"kind", "rate_per_s", "updates", "duration_s", "seed", "at_s"}
+    assert data["schedule"]["at_s"] == SCHEDULE.times(DURATION_S)
+    for figures in data["transports"].values():
+        assert set(figures) == {
+            "requests", "wasted", "wasted_fraction", "predicted_wasted_fraction", "predicted_wasted_fraction_poisson",
+            "published", "deliveries", "missed", "duplicates", "latency_s", "bytes_sent", "bytes_received",
+            "connections", "server_cpu_s", "server_peak_rss_bytes",
+        }
+        assert set(figures["latency_s"]) == {"mean", "p50", "p95", "p99", "predicted_mean"}
+
+
+def test_the_tables_have_every_row_and_are_escaped(comparison):
+    """Plain for a terminal, HTML for JupyterLab; a label cannot smuggle in markup."""
+    text, page = str(comparison), comparison._repr_html_()
+    for word in ("wasted share", "mean latency", "bytes per delivery", "peak memory", "theory", "Polling with ETag"):
+        assert word in text and word in page
+    hostile = dataclasses.replace(comparison["polling"], notes=("<script>alert(1)</script>",))
+    assert "<script>" not in Comparison((hostile,))._repr_html_()
+    assert "&lt;script&gt;" in Comparison((hostile,))._repr_html_()
+
+
+def test_a_comparison_is_indexed_by_name_and_says_what_there_is(comparison):
+    """A wrong name is explained."""
+    assert len(comparison) == 5 and comparison["sse"].label == "Server-sent events"
+    with pytest.raises(KeyError, match="polling, conditional"):
+        comparison["pigeon"]
+
+
+def test_a_run_without_updates_has_no_latency_and_says_none():
+    """Nothing published: all polls are wasted, latency is not a number, and JSON has null."""
+    run = asyncio.run(measure("polling", every(100.0), clients=3, interval_s=0.1, duration_s=0.3, progress=False))
+    assert (run.published, run.deliveries, run.wasted) == (0, 0, run.requests)
+    assert math.isnan(run.latency_mean_s)
+    assert run.to_dict()["latency_s"]["mean"] is None
+    assert "-" in str(run)
+
+
+def test_a_run_may_be_repeated_and_gives_the_same_counts():
+    """Requests, updates and deliveries do not depend on luck, only on the seed."""
+
+    async def scenario():
+        options = {"clients": 5, "interval_s": 0.2, "duration_s": 0.6, "seed": 3, "progress": False}
+        runs = [await measure("polling", poisson(5.0), **options) for _ in range(2)]
+        assert len(asyncio.all_tasks()) == 1
+        return runs
+
+    first, second = asyncio.run(scenario())
+    assert first.at_s == second.at_s == tuple(poisson(5.0, seed=3).times(0.6))
+    assert (first.requests, first.deliveries) == (second.requests, second.deliveries)
+
+
+def test_a_seed_moves_the_earthquakes():
+    """Another seed replays another part of the week."""
+    assert earthquakes(5000).with_seed(1).times(2) != earthquakes(5000).with_seed(2).times(2)
+
+
+@pytest.mark.parametrize("arguments, words", [
+    ({"transport": "pigeon"}, "choose from"),
+    ({"clients": 0}, "clients must be"), ({"clients": 2.5}, "clients must be"),
+    ({"clients": 10**7}, "more than one run"),
+    ({"interval_s": 0}, "interval must be"), ({"interval_s": math.nan}, "interval must be"),
+    ({"interval_s": 9.0}, "longer than duration"), ({"duration_s": -1}, "duration must be"),
+    ({"duration_s": math.inf}, "duration must be"), ({"schedule": poisson(1e9)}, "updates are more"),
+    ({"interval_s": 1e-7}, "polls are more"),
+])
+def test_what_cannot_be_run_is_refused_before_anything_starts(monkeypatch, arguments, words):
+    """A ValueError with the reason, and no child process."""
+
+    def never(*_, **__):
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(module, "Child", never)
+    monkeypatch.setattr(module, "Server", never)
+    options = {"transport": "polling", "schedule": every(1.0), "clients": 2, "interval_s": 0.5, "duration_s": 2.0}
+    with pytest.raises(ValueError, match=words):
+        asyncio.run(measure(**(options | arguments)))
+
+
+def test_a_cancelled_run_leaves_no_process():
+    """The stop button in the middle of a run: every child is gone when the cancellation has come through."""
+
+    async def scenario():
+        before = set(psutil.Process().children(recursive=True))
+        run = measure("websocket", every(0.1), clients=4, interval_s=0.5, duration_s=60, progress=False)
+        task = asyncio.create_task(run)
+        async with asyncio.timeout(30):
+            while len(set(psutil.Process().children(recursive=True)) - before) < 2:  # noqa: ASYNC110 - from outside
+                await asyncio.sleep(0.02)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert set(psutil.Process().children(recursive=True)) <= before
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(scenario())
+
+
+def test_overload_is_said():
+    """Polls that were due and not made, or never answered, are named in the notes; so are counts that differ."""
+    work = theory.Workload((0.5,), 1.0, 1.0, 0.5, 2)
+    reader = {"requests": [[0.1, True, False], [0.6, None, False]], "heard": [], "duplicates": 0, "resets": 0,
+              "failures": 0, "polls_due": 3}
+    counters = {"requests": 3, "bytes_sent": 1, "bytes_received": 1, "connections": 2}
+    run = module._evaluate("polling", every(1.0), work, 0.0, [reader, reader], counters, counters, 0.0, 0)
+    assert any("6 polls were due, 4 made, 2 answered" in note for note in run.notes)
+    assert any("clients counted 4 requests, the server 3" in note for note in run.notes)
+    assert run.missed == 2
