@@ -1,0 +1,108 @@
+"""Child processes: they answer, they fail with a sentence, and they never outlive whoever started them."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from wsdemo.children import Child, ChildFailed
+
+SERVE = ["serve", "websocket", "--supervised", "--schedule", "every"]
+
+
+def wait_until_gone(pid):
+    """Wait until a process is gone (or a zombie of another parent); the bound only ends a hopeless wait."""
+    deadline = time.monotonic() + 30
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, f"process {pid} is still there"
+        time.sleep(0.02)
+
+
+def test_a_child_answers_line_by_line_and_stops():
+    """Its first line says where it is; stop waits until it is gone, and may be called again."""
+
+    async def scenario():
+        child = Child(*SERVE)
+        about = await child.answer()
+        assert set(about) == {"urls", "ports", "t0_ns", "epoch"}
+        child.tell({})
+        assert (await child.answer())["websocket"]["connections"] == 0
+        await child.stop()
+        assert not psutil.pid_exists(child.pid)
+        await child.stop()
+        child.kill()
+
+    asyncio.run(scenario())
+
+
+def test_a_child_that_cannot_start_says_why():
+    """The error is the last line of its stderr."""
+
+    async def scenario():
+        child = Child("serve", "pigeon", "--supervised")
+        with pytest.raises(ChildFailed, match="unknown transport 'pigeon'"):
+            await child.answer()
+        child.kill()
+
+    asyncio.run(scenario())
+
+
+def test_telling_a_dead_child_is_an_error():
+    """Not a broken pipe, but the child's own last words or its status."""
+
+    async def scenario():
+        child = Child(*SERVE)
+        await child.answer()
+        psutil.Process(child.pid).kill()
+        wait_until_gone(child.pid)
+        with pytest.raises(ChildFailed):
+            child.tell({})
+            child.tell({})
+        child.kill()
+
+    asyncio.run(scenario())
+
+
+PARENT = f"""
+import asyncio, json, sys, time
+from wsdemo.children import Child
+async def main():
+    server, crowd = Child(*{SERVE!r}), Child("clients")
+    about = await server.answer()
+    print(json.dumps([server.pid, crowd.pid]), flush=True)
+    {{}}
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("ending", ["time.sleep(600)", "return", "raise SystemExit(3)", "1 / 0"])
+def test_children_end_with_their_parent_however_it_ends(ending):
+    """Killed hard, returning, exiting or failing: the pipe ends, and so do both kinds of children."""
+    parent = subprocess.Popen([sys.executable, "-c", PARENT.format(ending)], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, text=True)
+    pids = json.loads(parent.stdout.readline())
+    assert len(pids) == 2
+    if "sleep" in ending:
+        parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    for pid in pids:
+        wait_until_gone(pid)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups that Ctrl-C reaches like this")
+def test_the_stop_button_does_not_hit_the_child():
+    """A child has a session of its own, so SIGINT to the parent's process group passes it by."""
+
+    async def scenario():
+        child = Child(*SERVE)
+        await child.answer()
+        assert os.getsid(child.pid) == child.pid != os.getsid(0)
+        await child.stop()
+
+    asyncio.run(scenario())
