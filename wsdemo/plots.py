@@ -1,0 +1,958 @@
+"""The figures of the course. The only module that imports matplotlib.
+
+It draws what `measure` returned: markers are measurements, thin grey lines are theory. Orange is pull and blue is push
+in every figure, and shape and label say the same as the colour. Each function returns a `Figure` with its alt text and
+a caption; both state numbers computed from the data that was drawn.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import io
+import itertools
+import json
+import math
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure as Canvas
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+
+from wsdemo import theory
+from wsdemo.measure import Comparison, Measurement
+from wsdemo.transports import TRANSPORTS, Transport
+from wsdemo.updates import Update, catalogue, earthquakes
+
+PULL, PUSH = "#D55E00", "#0072B2"
+_INK, _THEORY, _MUTED, _GRID = "#222222", "#555555", "#666666", "#E4E4E4"
+_SIZE_IN, _DPI = (8.0, 4.5), 110
+_STYLE = {
+    "figure.dpi": _DPI, "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white",
+    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 12,
+    "text.color": _INK, "axes.labelcolor": _INK, "axes.labelsize": 12, "axes.edgecolor": "#999999",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "axes.grid": True, "grid.color": _GRID, "grid.linewidth": 0.8,
+    "xtick.color": "#999999", "ytick.color": "#999999", "xtick.labelcolor": _INK, "ytick.labelcolor": _INK,
+    "xtick.labelsize": 11, "ytick.labelsize": 11, "lines.markersize": 8,
+}
+_TICK_SHAPE = [(-0.3, -1), (0.3, -1), (0.3, 1), (-0.3, 1), (-0.3, -1)]
+_MARKERS = {"pull": "sDp", "push": "o^vP"}
+_DASHES = ("-", (0, (5, 1.5)), (0, (2, 1)), (0, (6, 1.5, 1.5, 1.5)))
+_MOST_TICKS = 60
+_MOST_POINTS = 400
+
+
+@dataclass(frozen=True, repr=False)
+class Figure:
+    """A drawing with its words.
+
+    figure: the `matplotlib.figure.Figure`, made without pyplot, so that nothing is drawn twice and no figure stays in
+    memory; alt: describes it, with its numbers, to those who cannot see it; caption: states the finding.
+    """
+
+    figure: Canvas
+    alt: str
+    caption: str
+
+    def save(self, path: str | Path) -> None:
+        """Write the drawing to a file; its suffix says how (.png, .svg, .pdf). PNG and SVG carry the alt text."""
+        described = Path(path).suffix.lower() in (".png", ".svg")
+        with matplotlib.rc_context():
+            _set_style()
+            self.figure.savefig(path, metadata={"Description": self.alt} if described else None)
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        """Show the figure in Jupyter. JupyterLab drops the alt text of a plain PNG, so HTML goes with it."""
+        file = io.BytesIO()
+        with matplotlib.rc_context():
+            _set_style()
+            self.figure.savefig(file, format="png")
+        png = b64encode(file.getvalue()).decode("ascii")
+        return {
+            "image/png": png,
+            "text/html": (
+                f'<figure style="margin:0"><img alt="{html.escape(self.alt)}" src="data:image/png;base64,{png}" '
+                f'style="max-width:100%;background:#fff"><figcaption>{html.escape(self.caption)}</figcaption></figure>'
+            ),
+            "text/plain": self.caption,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Figure: {self.caption}>"
+
+
+def _set_style() -> None:
+    matplotlib.rcdefaults()
+    matplotlib.rcParams.update(_STYLE)
+
+
+def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in the course's style, whatever style the notebook has set, and leave the notebook's as it was."""
+
+    @functools.wraps(draw)
+    def drawn(*args, **kwargs) -> Figure:
+        with matplotlib.rc_context():
+            _set_style()
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
+# --- the figures ------------------------------------------------------------------------------------------------------
+
+
+@_styled
+def overview(comparison: Comparison, client: int = 0) -> Figure:
+    """Draw a comparison on one slide: one client's timeline, wasted share, latency and bytes per delivery.
+
+    comparison: from `measure.compare` (a single Measurement will do); client: whose timeline. A row a transport;
+    shares in per cent with theory's as a dark bar, latency in seconds on a log axis, payload bytes per delivery.
+    """
+    runs = _runs(comparison)
+    count = len(runs)
+    figure = Canvas(figsize=(10, 3.4 + 0.75 * count), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1.35 + 0.42 * count, 1.35 + 0.33 * count))
+    with matplotlib.rc_context({"font.size": 14, "axes.labelsize": 14, "xtick.labelsize": 13.5,
+                                "ytick.labelsize": 13.5}):
+        line = top.subplots()
+        shown_s = _draw_timeline(line, runs, client)
+        wasted, latency, weight = bottom.subplots(1, 3, sharey=True)
+        _draw_wasted_bars(wasted, runs)
+        _draw_latency_rows(latency, runs)
+        _draw_byte_bars(weight, runs, split=False)
+        _rows(wasted, runs)
+    said = "; ".join(
+        f"{m.label}: {_share(m.wasted_fraction)} of {m.requests:,} requests wasted (theory "
+        f"{_share(m.predicted.wasted_fraction)}), median latency {_time(m.latency_percentile_s(50))}, "
+        f"{_number(m.bytes_per_delivery)} bytes per delivery" for m in runs)
+    alt = (f"Four panels. Above, {_timeline_alt(runs, client, shown_s)} Below, wasted share, latency and bytes "
+           f"of {_clients(runs)}. {said}.")
+    return Figure(figure, alt, _overview_caption(runs))
+
+
+@_styled
+def timeline(comparison: Comparison, client: int = 0, until_s: float | None = None) -> Figure:
+    """Draw one client's run, a row a transport, against time in seconds after the start.
+
+    Each poll is a tick, hollow if it was wasted and filled if it brought news; each push is a dot; updates are
+    vertical lines, and a bar shows how long each update waited to be heard. client: which one, from 0; until_s: where
+    to end (default: the whole run, or as much of it as shows 60 polls).
+    """
+    runs = _runs(comparison)
+    figure = Canvas(figsize=(8, max(2.6, 1.75 + 0.62 * len(runs))), layout="constrained")
+    shown_s = _draw_timeline(figure.subplots(), runs, client, until_s)
+    sentences = []
+    for m in runs:
+        polls, wasted, waits = _of_client(m, client, shown_s)
+        heard = f"{len(waits)} of {_updates_until(m, shown_s)} updates heard, {_time(_mean(waits))} old on average"
+        sentences.append(f"{m.label}: {wasted} of {polls} polls wasted, {heard}" if _row(m).family == "pull"
+                         else f"{m.label}: {heard}")
+    first = runs[0]
+    part = "" if shown_s >= first.duration_s else f"The first {_time(shown_s)}. "
+    caption = f"{part}One client of {first.clients:,}, the same updates. {'; '.join(sentences)}."
+    return Figure(figure, _timeline_alt(runs, client, shown_s), caption)
+
+
+@_styled
+def wasted_curve(measurements: Iterable[Measurement], labels: Sequence[str] | None = None) -> Figure:
+    """Draw the wasted share of requests against `lambda T` (updates expected in one interval, log axis).
+
+    measurements: of any transports and in any order; labels: a word for each, in their order. The line is
+    `exp(-lambda T)`; small open circles are predictions given the schedule; the diamond is the real week of
+    earthquakes asked once a minute, computed from the catalogue (source: U.S. Geological Survey).
+    """
+    given = list(measurements)
+    if labels is not None and len(labels) != len(given):
+        raise ValueError(f"{len(given)} measurements need as many labels, not {len(labels)}")
+    runs = _runs(given)
+    quake_x, quake_wasted = _week()
+    xs = [_x(m) for m in runs]
+    low, high = min(*xs, quake_x) / 2, max(*xs, quake_x) * 2
+    figure = Canvas(figsize=_SIZE_IN, layout="constrained")
+    ax = figure.subplots()
+    curve = np.geomspace(low, high, 200)
+    ax.plot(curve, np.exp(-curve), color=_THEORY, lw=1.3, gid="theory", zorder=2)
+    for row, group in _by_transport(runs):
+        ax.plot([_x(m) for m in group], [m.wasted_fraction for m in group], ls="none", marker=_marker(row),
+                color=row.colour, ms=10, gid=f"{row.name}:measured", zorder=3, clip_on=False)
+    ax.plot(xs, [m.predicted.wasted_fraction for m in runs], ls="none", marker="o", ms=5, mfc="white", mec=_INK,
+            mew=1.2, gid="given", zorder=4, clip_on=False)
+    ax.plot([quake_x], [quake_wasted], ls="none", marker="d", ms=13, mfc="#222222", mec="white", gid="earthquakes",
+            zorder=5)
+    ax.annotate(f"a real week of earthquakes,\nasked once a minute: {_share(quake_wasted)}", (quake_x, quake_wasted),
+                xytext=(12, 10), textcoords="offset points", va="bottom")
+    for m, label in zip(given, labels or [], strict=False):
+        ax.annotate(label, (_x(m), m.wasted_fraction), xytext=(-10, -6), textcoords="offset points", ha="right",
+                    va="top", color=_text_colour(_row(m).colour), parse_math=False)
+    ax.set_xscale("log")
+    ax.set_xlim(low, high)
+    ax.set_ylim(0, 1)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    _log_ticks(ax.xaxis, _plain)
+    ax.set_xlabel("λT: updates expected in one interval")
+    _heading(ax, "wasted share of requests")
+    rows = [row for row, _ in _by_transport(runs)]
+    _key(ax, [*(_handle(row, f"{row.label}, measured") for row in rows),
+              Line2D([], [], ls="none", marker="o", ms=5, mfc="white", mec=_INK, label="predicted, this schedule"),
+              Line2D([], [], color=_THEORY, lw=1.3, label="theory, exp(-λT)")], loc="lower left")
+    errors = [abs(m.wasted_fraction - m.predicted.wasted_fraction) for m in runs]
+    caption = (
+        f"The rarer the updates, the more requests find nothing. {_runs_said(runs)} within "
+        f"{max(errors) * 100:.1f} percentage points of the prediction given {_its(runs)} schedule; a real week of "
+        f"earthquakes asked once a minute ({_plain(quake_x)} updates an interval) wastes {_share(quake_wasted)} where "
+        f"exp(-λT) says {_share(math.exp(-quake_x))}.")
+    points = "; ".join(f"{m.label} at λT = {_plain(_x(m))}: {_share(m.wasted_fraction)} measured, "
+                       f"{_share(m.predicted.wasted_fraction)} predicted" for m in sorted(runs, key=_x))
+    alt = (f"Wasted share of requests against λT on a log axis, falling along the curve exp(-λT). {points}. "
+           f"Earthquakes, once a minute: λT = {_plain(quake_x)}, {_share(quake_wasted)}.")
+    return Figure(figure, alt, caption)
+
+
+@_styled
+def latency_curve(measurements: Iterable[Measurement]) -> Figure:
+    """Draw the mean latency of a sweep against the interval `T`, both in seconds.
+
+    measurements: in any order. Points are means, whiskers reach to the 95th percentile, the line is `T/2 + d` with
+    the delay `d` measured in the same runs (its mean).
+    """
+    runs = sorted(_runs(measurements), key=lambda m: m.interval_s)
+    heard = [m for m in runs if m.deliveries]
+    intervals = [m.interval_s for m in runs]
+    delay_s = _mean([m.delay_s for m in runs])
+    wide = max(intervals) / min(intervals) >= 8
+    low, high = (min(intervals) / 1.6, max(intervals) * 1.6) if wide else (0, max(intervals) * 1.15)
+    figure = Canvas(figsize=_SIZE_IN, layout="constrained")
+    ax = figure.subplots()
+    xs = np.geomspace(low, high, 50) if wide else np.linspace(low, high, 50)
+    line = [theory.latency_mean(x, delay_s) for x in xs]
+    ax.plot(xs, line, color=_THEORY, lw=1.3, gid="theory", zorder=2)
+    for row, group in _by_transport(heard):
+        means = np.array([m.latency_mean_s for m in group])
+        p95 = np.array([m.latency_percentile_s(95) for m in group])
+        at = [m.interval_s for m in group]
+        ax.vlines(at, means, p95, color=row.colour, lw=1.6, gid=f"{row.name}:whiskers")
+        ax.plot(at, p95, ls="none", marker="_", ms=12, mew=1.6, color=row.colour, gid=f"{row.name}:p95")
+        ax.plot(at, means, ls="none", marker=_marker(row), ms=9, color=row.colour, gid=f"{row.name}:measured", zorder=3)
+    if wide:
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        ax.set_xticks(sorted(set(intervals)))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.minorticks_off()
+    else:
+        ax.set_ylim(bottom=0)
+    ax.set_xlim(low, high)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _time(value)))
+    ax.set_xlabel("interval T between two polls of one client")
+    _heading(ax, "latency: how old the news was when heard")
+    at = len(xs) * 2 // 3
+    ax.annotate("theory: T/2 + d", (xs[at], line[at]), xytext=(14, -14), textcoords="offset points", va="top",
+                color=_THEORY)
+    rows = [row for row, _ in _by_transport(heard)]
+    _key(ax, [*(_handle(row, f"{row.label}, mean") for row in rows),
+              Line2D([], [], ls="none", marker="_", ms=12, mew=1.6, color=_INK, label="95% were younger than this")],
+         loc="upper left")
+    if not heard:
+        _nothing(ax)
+    errors = [abs(m.latency_mean_s / theory.latency_mean(m.interval_s, m.delay_s) - 1) for m in heard]
+    caption = ("Half an interval is what polling costs in freshness: "
+               f"{_runs_said(heard)} within {max(errors):.1%} of T/2 + d (d = {_time(delay_s)})."
+               if heard else "No update was heard, so there is no latency to draw.")
+    points = "; ".join(f"{m.label}, T = {_time(m.interval_s)}: mean {_time(m.latency_mean_s)}, 95th percentile "
+                       f"{_time(m.latency_percentile_s(95))}, theory {_time(m.predicted.latency_mean_s)}"
+                       for m in heard)
+    alt = f"Mean latency against the polling interval with the line T/2 + d. {points or 'No deliveries'}."
+    return Figure(figure, alt, caption)
+
+
+@_styled
+def latencies(comparison: Comparison) -> Figure:
+    """Draw how many of its deliveries each transport made within a given latency (seconds, log axis).
+
+    comparison: from `measure.compare`. Curves are empirical distributions of `Measurement.latency_s`, one sample a
+    delivery; with more than 400 samples 400 of them are drawn. The grey line marks `T/2`.
+    """
+    runs = _runs(comparison)
+    heard = [m for m in runs if m.deliveries]
+    half_s = runs[0].interval_s / 2
+    figure = Canvas(figsize=_SIZE_IN, layout="constrained")
+    ax = figure.subplots()
+    ax.set_xscale("log")
+    ax.set_ylim(0, 1.0)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    _heading(ax, "share of deliveries heard within this time")
+    ax.set_xlabel("latency (log axis)")
+    ax.axvline(half_s, color=_THEORY, lw=1.3, gid="half")
+    ax.annotate(f"T/2 = {_time(half_s)}", (half_s, 1), xycoords=("data", "axes fraction"), xytext=(0, 4),
+                textcoords="offset points", ha="center", va="bottom", color=_THEORY)
+    curves = {}
+    for m in heard:
+        row = _row(m)
+        curves[row.name] = _ecdf(m.latency_s)
+        ax.plot(*curves[row.name], color=row.colour, lw=2.6, ls=_dash(row), drawstyle="steps-post",
+                gid=f"{row.name}:ecdf")
+    lowest = min([half_s, *(max(1e-5, m.latency_percentile_s(2)) for m in heard)])
+    highest = max([half_s, *(float(m.latency_s.max()) for m in heard)])
+    ax.set_xlim(lowest / 2, highest * 12)
+    _log_ticks(ax.xaxis, _time, decades_only=True)
+    _label_curves(ax, [(m, curves[m.transport]) for m in heard])
+    if not heard:
+        _nothing(ax)
+    said = "; ".join(f"{m.label}: half within {_time(m.latency_percentile_s(50))}, 95% within "
+                     f"{_time(m.latency_percentile_s(95))}" if m.deliveries else f"{m.label}: no delivery"
+                     for m in runs)
+    alt = f"Distribution of latency on a log axis, with T/2 = {_time(half_s)} marked. {said}."
+    return Figure(figure, alt, _latency_caption(runs, half_s))
+
+
+@_styled
+def load_curve(measurements: Iterable[Measurement]) -> Figure:
+    """Draw what a server bears against the number of clients: requests per second, and CPU in cores.
+
+    measurements: of several transports and numbers of clients, in any order. Requests are those made while the clock
+    ran (a push client's one request to subscribe comes before it). Thin lines are theory's requests; CPU has no theory.
+    """
+    runs = sorted(_runs(measurements), key=lambda m: m.clients)
+    figure = Canvas(figsize=(8, 4.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    ends: dict[Axes, list] = {left: [], right: []}
+    for row, group in _by_transport(runs):
+        clients = [m.clients for m in group]
+        expected = [_expected_request_rate(m) for m in group]
+        left.plot([0, *clients], [0, *expected], color=_THEORY, lw=1.3, gid=f"{row.name}:theory", zorder=2)
+        for ax, values in ((left, [_request_rate(m) for m in group]), (right, [_cores(m) for m in group])):
+            ax.plot(clients, values, ls="none" if ax is left else ":", lw=1.2, marker=_marker(row), ms=8,
+                    color=row.colour, gid=f"{row.name}:measured", zorder=3, clip_on=False)
+            ends[ax].append((clients[-1], values[-1], row))
+    for ax, heading in ((left, "requests per second"), (right, "server CPU, cores")):
+        ax.set_xlim(0, max(m.clients for m in runs) * 1.04)
+        ax.set_ylim(0, max(ax.dataLim.y1, 1e-3) * 1.12)
+        ax.set_xlabel("clients")
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}"))
+        _heading(ax, heading)
+    _label_ends(left, ends[left])
+    _label_ends(right, ends[right])
+    most = [group[-1] for _, group in _by_transport(runs)]
+    said = "; ".join(f"{m.label} with {m.clients:,} clients: {_request_rate(m):,.3g} requests per second (theory "
+                     f"{_expected_request_rate(m):,.3g}), {_cores(m):.2g} cores" for m in most)
+    heavy, light = max(most, key=_request_rate), min(most, key=_request_rate)
+    caption = (f"{heavy.label} asks the server {_request_rate(heavy):,.3g} times a second for {heavy.clients:,} "
+               f"clients and takes {_cores(heavy):.2g} of a core")
+    caption += (f"; {light.label} asks {_request_rate(light):,.3g} times for {light.clients:,} and takes "
+                f"{_cores(light):.2g}." if light is not heavy else ".")
+    alt = f"Two panels against the number of clients: requests per second and server CPU. {said}."
+    return Figure(figure, alt, caption)
+
+
+@_styled
+def cost_staleness(sweep: Iterable[Measurement], pushes: Iterable[Measurement] = ()) -> Figure:
+    """Draw what freshness costs: requests or messages per second and client against mean latency in seconds.
+
+    sweep: polling with several intervals, in any order; pushes: one measurement a push transport. The line is theory:
+    polling makes `1/T` requests for a latency of `T/2 + d`; push sends one message an update, the rate lambda.
+    """
+    sweep = sorted(_runs(sweep), key=lambda m: m.interval_s)
+    pushes = list(pushes)
+    polls, pushed = [m for m in sweep if m.deliveries], [m for m in pushes if m.deliveries]
+    rate, delay_s = sweep[0].schedule.rate_per_s, _mean([m.delay_s for m in sweep])
+    figure = Canvas(figsize=_SIZE_IN, layout="constrained")
+    ax = figure.subplots()
+    intervals = np.geomspace(sweep[0].interval_s / 2, sweep[-1].interval_s * 2, 100)
+    ax.plot(theory.latency_mean(intervals, delay_s), 1 / intervals, color=_THEORY, lw=1.3, gid="theory", zorder=2)
+    ax.axhline(rate, color=_THEORY, lw=1.0, ls=(0, (4, 3)), gid="rate", zorder=1)
+    for row, group in _by_transport([*polls, *pushed]):
+        ax.plot([m.latency_mean_s for m in group], [_cost(m) for m in group], ls="none", marker=_marker(row),
+                ms=10, color=row.colour, gid=f"{row.name}:measured", zorder=3)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    xs = [*(m.latency_mean_s for m in [*polls, *pushed]), *theory.latency_mean(intervals[[0, -1]], delay_s)]
+    ys = [*(_cost(m) for m in [*polls, *pushed] if _cost(m) > 0), rate, *(1 / intervals[[0, -1]])]
+    ax.set_xlim(min(xs) / 1.8, max(xs) * 1.5)
+    ax.set_ylim(min(ys) / 1.3, max(ys) * 1.3)
+    _log_ticks(ax.xaxis, _time, decades_only=True)
+    _log_ticks(ax.yaxis, _plain)
+    ax.set_xlabel("mean latency (log axis)")
+    _heading(ax, "requests or messages per second and client")
+    for m in polls:
+        ax.annotate(f"T = {_time(m.interval_s)}", (m.latency_mean_s, _cost(m)), xytext=(10, 2),
+                    textcoords="offset points", va="bottom", color=_text_colour(_row(m).colour))
+    for place, m in enumerate(sorted(pushed, key=lambda m: -m.latency_mean_s)):
+        ax.annotate(m.label, (m.latency_mean_s, _cost(m)), xytext=(-4, -24 - 19 * place), textcoords="offset points",
+                    ha="left", va="top", color=_text_colour(_row(m).colour), zorder=1,
+                    arrowprops={"arrowstyle": "-", "color": _row(m).colour, "lw": 1, "relpos": (0.03, 1)})
+    ax.annotate(f"one message an update: {_plain(rate)}/s", (1, rate), xycoords=("axes fraction", "data"),
+                xytext=(-4, 4), textcoords="offset points", ha="right", va="bottom", color=_THEORY)
+    best = min(pushed, key=lambda m: m.latency_mean_s, default=None)
+    near = min(polls, key=lambda m: abs(math.log(m.interval_s * rate)), default=None)
+    sentences = []
+    if near is not None:
+        sentences.append(f"Polling every {_time(near.interval_s)} costs {_plain(_cost(near))} requests per second and "
+                         f"client and hears news {_time(near.latency_mean_s)} old")
+    if best is not None:
+        sentences.append(f"{best.label} sends {_plain(_cost(best))} messages per second and hears it "
+                         f"{_time(best.latency_mean_s)} old")
+    sentences.append(f"polling is the cheaper of the two only when news may be older than {_time(0.5 / rate)} "
+                     "on average (T above 1/λ)")
+    points = "; ".join(f"{m.label}" + (f", T = {_time(m.interval_s)}" if _row(m).family == "pull" else "")
+                       + f": {_time(m.latency_mean_s)}, {_plain(_cost(m))} per second" for m in [*polls, *pushed])
+    alt = ("Requests or messages per second and client against mean latency, both log axes: polling is a falling "
+           f"line, push a point at the lower left. {points or 'No deliveries'}.")
+    return Figure(figure, alt, "; ".join(sentences)[:1].upper() + "; ".join(sentences)[1:] + ".")
+
+
+@_styled
+def bytes_per_delivery(comparison: Comparison) -> Figure:
+    """Draw the bytes that each transport moved per delivery, to and from the clients, as stacked bars.
+
+    comparison: from `measure.compare`. TCP payload at the server's sockets, opening and closing included.
+    """
+    runs = _runs(comparison)
+    figure = Canvas(figsize=(8, max(2.4, 1.5 + 0.62 * len(runs))), layout="constrained")
+    ax = figure.subplots()
+    _draw_byte_bars(ax, runs, split=True)
+    _rows(ax, runs)
+    heard = [m for m in runs if m.deliveries]
+    said = "; ".join(f"{m.label}: {m.bytes_sent / m.deliveries:,.0f} to and {m.bytes_received / m.deliveries:,.0f} "
+                     f"from clients, {m.bytes_per_delivery:,.0f} in all" if m.deliveries else f"{m.label}: no delivery"
+                     for m in runs)
+    caption = "No update was heard, so there is nothing to divide the bytes by."
+    if heard:
+        heavy = max(heard, key=lambda m: m.bytes_per_delivery)
+        light = min(heard, key=lambda m: m.bytes_per_delivery)
+        caption = f"{heavy.label} moves {heavy.bytes_per_delivery:,.0f} bytes for each update that a client hears"
+        if light is not heavy:
+            caption += (f", {heavy.bytes_per_delivery / light.bytes_per_delivery:.1f} times as many as {light.label} "
+                        f"({light.bytes_per_delivery:,.0f})")
+        caption += ". Payload of TCP, connections' opening included."
+    return Figure(figure, f"Bars of bytes per delivery. {said}.", caption)
+
+
+@_styled
+def memory_per_connection(connections: Sequence[float], rss_bytes: Sequence[float],
+                          label: str = "connection") -> Figure:
+    """Draw a server's resident memory in MiB against the connections it holds, and the line of least squares.
+
+    connections, rss_bytes: two sequences of one length, in any order; label: what one connection is called. The slope,
+    in KiB a connection, needs two different numbers of connections.
+    """
+    counts, memory = np.asarray(connections, dtype=float), np.asarray(rss_bytes, dtype=float) / 2**20
+    if counts.ndim != 1 or counts.shape != memory.shape or not len(counts):
+        raise ValueError(f"connections and rss_bytes must be two lists of one length, not {counts.shape} and "
+                         f"{memory.shape}")
+    order = np.argsort(counts, kind="stable")
+    counts, memory = counts[order], memory[order]
+    figure = Canvas(figsize=_SIZE_IN, layout="constrained")
+    ax = figure.subplots()
+    caption = f"{counts[-1]:,.0f} {label}s held in {memory[-1]:.1f} MiB of resident memory."
+    if counts[0] < counts[-1]:
+        slope, base = np.polyfit(counts, memory, 1)
+        ends = np.array([0, counts[-1] * 1.06])
+        ax.plot(ends, base + slope * ends, color=_THEORY, lw=1.3, gid="fit")
+        ax.annotate(f"{slope * 1024:.1f} KiB a {label}", (ends[1] * 0.62, base + slope * ends[1] * 0.62),
+                    xytext=(10, -10), textcoords="offset points", va="top", color=_THEORY)
+        caption = (f"Each held {label} costs the server about {slope * 1024:.1f} KiB: {memory[0]:.1f} MiB with "
+                   f"{counts[0]:,.0f}, {memory[-1]:.1f} MiB with {counts[-1]:,.0f}.")
+    ax.plot(counts, memory, ls="none", marker="o", ms=9, color=PUSH, gid="measured", zorder=3, clip_on=False)
+    ax.set_xlim(0, max(counts[-1] * 1.06, 1))
+    ax.set_ylim(0, memory.max() * 1.2)
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.set_xlabel(f"held {label}s")
+    _heading(ax, "server's resident memory, MiB")
+    points = "; ".join(f"{count:,.0f}: {mib:.1f} MiB" for count, mib in zip(counts, memory, strict=True))
+    return Figure(figure, f"Resident memory of the server against held {label}s. {points}.", caption)
+
+
+_DEPTHS = ((0.0, 70.0, "#4FB36B", "o"), (70.0, 300.0, "#25848E", "o"), (300.0, math.inf, "#471365", "o"))
+"""The classes of the U.S. Geological Survey: shallow, intermediate, deep (from, to: km), lighter to darker."""
+
+
+@_styled
+def earthquake_map(updates: Iterable[Update] | None = None) -> Figure:
+    """Draw earthquakes on a map (equirectangular): dot area by magnitude, colour by depth in km.
+
+    updates: from an earthquakes schedule (their `data` has longitude and latitude in degrees, magnitude or None,
+    depth_km); default: the whole week. Sources: U.S. Geological Survey (events), Natural Earth (land).
+    """
+    events = [data for _, data in catalogue()] if updates is None else [update.data for update in updates]
+    figure = Canvas(figsize=_SIZE_IN, layout="constrained")
+    ax = figure.subplots()
+    ax.add_collection(PolyCollection(_land(), facecolors="#ECECE8", edgecolors="#B5B5B0", linewidths=0.5, gid="land"))
+    for event_class in _DEPTHS:
+        shown = sorted((e for e in events if _depth_class(e) is event_class), key=lambda e: -_area(e["magnitude"]))
+        ax.scatter([e["longitude"] for e in shown], [e["latitude"] for e in shown],
+                   s=[_area(e["magnitude"]) for e in shown], color=event_class[2], edgecolors="white", linewidths=0.4,
+                   alpha=0.9, gid=f"depth:{event_class[0]:.0f}", zorder=3)
+    latitudes = [e["latitude"] for e in events]
+    ax.set_xlim(-180, 180)
+    ax.set_ylim(max(-90, min([-60, *(y - 4 for y in latitudes)])), min(90, max([84, *(y + 4 for y in latitudes)])))
+    ax.set_aspect("equal")
+    ax.grid(False)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    keys = [Line2D([], [], ls="none", marker="o", ms=9, color=colour, label=_depth_label(low, high))
+            for low, high, colour, _ in _DEPTHS]
+    keys += [Line2D([], [], ls="none", marker="o", ms=math.sqrt(_area(size)), mfc="none", mec=_INK,
+                    label=f"magnitude {size}") for size in (2, 4, 6)]
+    ax.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, frameon=False, fontsize=11.5,
+              columnspacing=2.2, handletextpad=0.6)
+    known = [e for e in events if e["magnitude"] is not None]
+    deep = [e for e in events if _depth_class(e) is not _DEPTHS[0]]
+    sources = "Sources: U.S. Geological Survey (events), Natural Earth (land)."
+    if not events:
+        return Figure(figure, "A map of the world without events.", f"No event. {sources}")
+    largest = max(known, key=lambda e: e["magnitude"], default=None)
+    most = "" if largest is None else (f"; the largest, magnitude {largest['magnitude']:g}, "
+                                       f"{largest['depth_km']:g} km deep, {largest['place']}")
+    strong = sum(e["magnitude"] >= 4.5 for e in known)
+    share = _share(len(deep) / len(events))
+    caption = (f"{len(events):,} events, {strong:,} of magnitude 4.5 or more{most}. {share} were deeper than 70 km. "
+               f"{sources}")
+    alt = (f"World map with {len(events):,} dots: " + ", ".join(
+        f"{sum(_depth_class(e) is c for e in events):,} {_depth_label(*c[:2])}" for c in _DEPTHS)
+        + f"{most}. {len(events) - len(known):,} without a magnitude.")
+    return Figure(figure, alt, caption)
+
+
+# --- panels -----------------------------------------------------------------------------------------------------------
+
+
+def _draw_timeline(ax: Axes, runs: Sequence[Measurement], client: int, until_s: float | None = None) -> float:
+    """Draw the timeline; return where it ends, in seconds after the start."""
+    first = runs[0]
+    if not 0 <= client < first.clients:
+        raise ValueError(f"client must be between 0 and {first.clients - 1}, not {client!r}")
+    shown_s = until_s if until_s is not None else min(first.duration_s, _MOST_TICKS * first.interval_s)
+    edge_s = shown_s + (first.interval_s if shown_s >= first.duration_s else 0)
+    updates = [at_s for at_s in first.at_s if at_s < shown_s]
+    ax.vlines(updates, -0.6, len(runs) - 0.3, color="#9A9A9A", lw=1.0, gid="updates", zorder=1)
+    ax.plot(updates, [len(runs) - 0.3] * len(updates), ls="none", marker="v", ms=6, color="#777777", clip_on=False)
+    pull = push = False
+    for y, m in zip(range(len(runs) - 1, -1, -1), runs, strict=True):
+        row = _row(m)
+        pull, push = pull or row.family == "pull", push or row.family == "push"
+        heard = [h for h in m.heard if h.client == client and h.received_s <= edge_s]
+        ax.hlines([y] * len(heard), [h.received_s - h.latency_s for h in heard], [h.received_s for h in heard],
+                  color=row.colour, alpha=0.3, lw=7, gid=f"{row.name}:waits", zorder=2)
+        polls = [p for p in m.polls if p.client == client and p.at_s < shown_s]
+        shape = {"ls": "none", "marker": _TICK_SHAPE, "ms": 17, "mew": 1.3, "mec": row.colour, "zorder": 3}
+        for name, wasted, face in (("wasted", True, "white"), ("news", False, row.colour)):
+            if name == "news" and row.family == "push":
+                continue  # its dots say the same
+            at = [p.at_s for p in polls if p.wasted is wasted]
+            ax.plot(at, [y] * len(at), **shape, mfc=face, gid=f"{row.name}:{name}")
+        lost = [p.at_s for p in polls if p.wasted is None]
+        ax.plot(lost, [y] * len(lost), ls="none", marker="x", ms=9, mew=1.8, color=_MUTED, gid=f"{row.name}:lost")
+        if row.family == "push":
+            ax.plot([h.received_s for h in heard], [y] * len(heard), ls="none", marker="o", ms=9, mec="white",
+                    mew=0.8, color=row.colour, gid=f"{row.name}:pushes", zorder=4)
+    _rows(ax, runs)
+    ax.set_ylim(-0.6, len(runs) - 0.3)
+    ax.set_xlim(-0.01 * edge_s, edge_s)
+    ax.set_xlabel("seconds after the start")
+    ax.grid(False)
+    keys = [Line2D([], [], ls="none", marker="v", ms=6, color="#777777", label="update")]
+    if pull:
+        shape = {"ls": "none", "marker": _TICK_SHAPE, "ms": 13, "mew": 1.3, "mec": PULL}
+        keys += [Line2D([], [], **shape, mfc="white", label="poll, wasted"),
+                 Line2D([], [], **shape, mfc=PULL, label="poll with news")]
+    if push:
+        keys.append(Line2D([], [], ls="none", marker="o", ms=9, mec="white", color=PUSH, label="push"))
+    keys.append(Line2D([], [], color="#888888", alpha=0.5, lw=7, label="waiting"))
+    ax.legend(handles=keys, loc="lower left", bbox_to_anchor=(0, 1.02), ncols=len(keys), frameon=False,
+              borderaxespad=0.2, handletextpad=0.5, columnspacing=1.5, handlelength=1.3)
+    return shown_s
+
+
+def _draw_wasted_bars(ax: Axes, runs: Sequence[Measurement]) -> None:
+    for y, m in zip(range(len(runs) - 1, -1, -1), runs, strict=True):
+        row = _row(m)
+        ax.barh(y, m.wasted_fraction, height=0.5, color=row.colour, gid=f"{row.name}:wasted")
+        ax.plot([m.predicted.wasted_fraction] * 2, [y - 0.4, y + 0.4], color=_INK, lw=2.2, solid_capstyle="butt",
+                gid=f"{row.name}:theory")
+        end = max(m.wasted_fraction, m.predicted.wasted_fraction)
+        inside = end > 0.68
+        ax.annotate(_share(m.wasted_fraction), (min(m.wasted_fraction, m.predicted.wasted_fraction) if inside else end,
+                                                y),
+                    xytext=(-7 if inside else 7, 0), textcoords="offset points", va="center",
+                    ha="right" if inside else "left",
+                    color=_on(row.colour) if inside else _INK)
+    ax.set_xlim(0, 1.02)
+    ax.set_xticks([0, 0.5, 1])
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.grid(False, axis="y")
+    _heading(ax, "wasted requests  (❙ theory)")
+
+
+def _draw_latency_rows(ax: Axes, runs: Sequence[Measurement]) -> None:
+    ax.set_xscale("log")
+    heard = [m for m in runs if m.deliveries]
+    for y, m in zip(range(len(runs) - 1, -1, -1), runs, strict=True):
+        row = _row(m)
+        if not m.deliveries:
+            ax.text(0.03, y, "no delivery", transform=ax.get_yaxis_transform(), va="center", color=_MUTED)
+            continue
+        dots = np.percentile(m.latency_s, np.linspace(1, 99, 60))
+        spread = 0.16 * np.sin(np.arange(60) * 2.4)
+        ax.plot(np.maximum(dots, 1e-6), y + spread, ls="none", marker="o", ms=4, mew=0, color=row.colour, alpha=0.5,
+                gid=f"{row.name}:latency")
+        median = m.latency_percentile_s(50)
+        ax.plot([median] * 2, [y - 0.3, y + 0.3], color=_INK, lw=2.2, solid_capstyle="butt",
+                gid=f"{row.name}:median")
+        ax.annotate(_time(median), (median, y), xytext=(0, 11), textcoords="offset points", ha="center", va="bottom")
+    if heard:
+        low = min(m.latency_percentile_s(1) for m in heard)
+        high = max(m.latency_percentile_s(99) for m in heard)
+        ax.set_xlim(max(low, 1e-6) / 3, high * 3)
+    _log_ticks(ax.xaxis, _time, decades_only=True)
+    ax.grid(False, axis="y")
+    _heading(ax, "latency  (❙ median)")
+
+
+def _draw_byte_bars(ax: Axes, runs: Sequence[Measurement], *, split: bool) -> None:
+    widest = max((m.bytes_per_delivery for m in runs if m.deliveries), default=1.0)
+    named = False
+    for y, m in zip(range(len(runs) - 1, -1, -1), runs, strict=True):
+        row = _row(m)
+        if not m.deliveries:
+            ax.text(0.02 * widest, y, "no delivery", va="center", color=_MUTED)
+            continue
+        sent, received = m.bytes_sent / m.deliveries, m.bytes_received / m.deliveries
+        ax.barh(y, sent, height=0.56, color=row.colour, gid=f"{row.name}:to")
+        ax.barh(y, received, left=sent, height=0.56, color=_lighter(row.colour), edgecolor=row.colour, lw=1.2,
+                gid=f"{row.name}:from")
+        ax.annotate(f"{m.bytes_per_delivery:,.0f}", (m.bytes_per_delivery, y), xytext=(7, 0),
+                    textcoords="offset points", va="center")
+        if split and not named and min(sent, received) > 0.2 * widest:
+            named = True
+            ax.annotate("to clients", (sent / 2, y), ha="center", va="center", color=_on(row.colour))
+            ax.annotate("from clients", (sent + received / 2, y), ha="center", va="center")
+    ax.set_xlim(0, widest * (1.14 if split else 1.35))
+    ax.set_ylim(-0.6, len(runs) - 0.4)
+    ax.xaxis.set_major_locator(MaxNLocator(6 if split else 3, integer=True))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.grid(False, axis="y")
+    if split:
+        _heading(ax, "")
+        ax.set_xlabel("bytes per delivery" + ("" if named else " (filled: to clients, light: from clients)"))
+    else:
+        _heading(ax, "bytes per delivery")
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def _timeline_alt(runs: Sequence[Measurement], client: int, shown_s: float) -> str:
+    sentences = []
+    for m in runs:
+        polls, wasted, waits = _of_client(m, client, shown_s)
+        if _row(m).family == "pull":
+            sentences.append(f"{m.label}: {polls} polls, {wasted} wasted, {len(waits)} updates heard after "
+                             f"{_time(_mean(waits))} on average.")
+        else:
+            sentences.append(f"{m.label}: {len(waits)} pushes, {_time(_mean(waits))} after their updates on average.")
+    return (f"a timeline of client {client} over {_time(shown_s)} with {_updates_until(runs[0], shown_s)} updates. "
+            + " ".join(sentences))
+
+
+def _overview_caption(runs: Sequence[Measurement]) -> str:
+    pulls = [m for m in runs if _row(m).family == "pull"]
+    pushes = [m for m in runs if _row(m).family == "push"]
+    parts = []
+    if pulls:
+        m = max(pulls, key=lambda m: m.wasted_fraction)
+        parts.append(f"{m.label} every {_time(m.interval_s)} wasted {_share(m.wasted_fraction)} of its "
+                     f"{m.requests:,} requests (theory: {_share(m.predicted.wasted_fraction)})" + _and_heard(m))
+    if pushes:
+        m = min(pushes, key=lambda m: (not m.deliveries, m.latency_mean_s))
+        parts.append(f"{m.label} wasted {f'{m.wasted:,}' if m.wasted else 'none'}" + _and_heard(m))
+    return f"{_clients(runs)}, {runs[0].published:,} updates. {'; '.join(parts)}."
+
+
+def _and_heard(m: Measurement) -> str:
+    return (f" and heard its news {_time(m.latency_mean_s)} after the event on average" if m.deliveries
+            else " and heard nothing")
+
+
+def _latency_caption(runs: Sequence[Measurement], half_s: float) -> str:
+    heard = [m for m in runs if m.deliveries]
+    if not heard:
+        return "No update was heard, so there is no latency to draw."
+    slow = max(heard, key=lambda m: m.latency_percentile_s(50))
+    fast = min(heard, key=lambda m: m.latency_percentile_s(50))
+    caption = (f"Half of what {slow.label} brings is older than {_time(slow.latency_percentile_s(50))} "
+               f"(T/2 = {_time(half_s)})")
+    if fast is not slow:
+        ratio = slow.latency_percentile_s(50) / max(fast.latency_percentile_s(50), 1e-9)
+        caption += (f"; {fast.label} brings half within {_time(fast.latency_percentile_s(50))}, "
+                    f"{ratio:,.{0 if ratio >= 10 else 1}f} times as soon")
+    return caption + "."
+
+
+def _clients(runs: Sequence[Measurement]) -> str:
+    return "1 client" if runs[0].clients == 1 else f"{runs[0].clients:,} clients"
+
+
+def _runs_said(runs: Sequence[Measurement]) -> str:
+    return "The one run lies" if len(runs) == 1 else f"All {len(runs)} runs lie"
+
+
+def _its(runs: Sequence[Measurement]) -> str:
+    return "its" if len(runs) == 1 else "their"
+
+
+def _time(seconds: float) -> str:
+    """Return a time for people: 4.3 s, 250 ms, 0.12 ms."""
+    if math.isnan(seconds):
+        return "unknown"
+    if seconds == 0:
+        return "0 s"
+    if abs(seconds) >= 0.9995:
+        return f"{_plain(seconds)} s"
+    if abs(seconds) >= 0.9995e-5:
+        return f"{_plain(seconds * 1e3)} ms"
+    return f"{_plain(seconds * 1e6)} µs"
+
+
+def _plain(value: float) -> str:
+    """Return a number with three figures and no exponent."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    places = max(0, 2 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{places}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _number(value: float) -> str:
+    return "no" if math.isnan(value) else f"{value:,.0f}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.0%}" if value in (0, 1) else f"{value:.1%}"
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def _runs(what: Comparison | Measurement | Iterable[Measurement]) -> list[Measurement]:
+    runs = [what] if isinstance(what, Measurement) else list(what)
+    if not runs:
+        raise ValueError("nothing to draw: give at least one measurement")
+    return runs
+
+
+def _row(m: Measurement) -> Transport:
+    return TRANSPORTS[m.transport]
+
+
+def _by_transport(runs: Sequence[Measurement]) -> list[tuple[Transport, list[Measurement]]]:
+    names = dict.fromkeys(m.transport for m in runs)
+    return [(TRANSPORTS[name], [m for m in runs if m.transport == name]) for name in names]
+
+
+def _x(m: Measurement) -> float:
+    return m.schedule.rate_per_s * m.interval_s
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else math.nan
+
+
+@functools.cache
+def _week() -> tuple[float, float]:
+    """The real week asked once a minute: `lambda T`, and the wasted share given its schedule."""
+    week = earthquakes(speed=1.0)
+    week_s = len(catalogue()) / week.rate_per_s
+    return week.rate_per_s * 60, theory.wasted_fraction_given(week.times(week_s), 60.0, week_s)
+
+
+def _of_client(m: Measurement, client: int, until_s: float) -> tuple[int, int, list[float]]:
+    polls = [p for p in m.polls if p.client == client and p.at_s < until_s]
+    waits = [h.latency_s for h in m.heard if h.client == client and h.received_s - h.latency_s < until_s]
+    return len(polls), sum(p.wasted is True for p in polls), waits
+
+
+def _updates_until(m: Measurement, until_s: float) -> int:
+    return sum(at_s < until_s for at_s in m.at_s)
+
+
+def _request_rate(m: Measurement) -> float:
+    """Requests per second made while the clock ran: a push client subscribes before."""
+    return sum(p.at_s >= 0 for p in m.polls) / m.duration_s
+
+
+def _expected_request_rate(m: Measurement) -> float:
+    held = m.predicted.held_connections
+    return max(0.0, m.predicted.requests - held) / m.duration_s
+
+
+def _cores(m: Measurement) -> float:
+    return max(0.0, m.server_cpu_s) / (m.duration_s + m.interval_s)
+
+
+def _cost(m: Measurement) -> float:
+    """Requests (pull) or messages (push; requests, if it needs more of them) per second and client."""
+    requests = _request_rate(m) / m.clients
+    return requests if _row(m).family == "pull" else max(requests, m.deliveries / m.duration_s / m.clients)
+
+
+def _ecdf(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return sorted samples and the share of all samples at or below each, thinned to a number that draws fast."""
+    ordered = np.sort(samples)
+    shares = np.arange(1, len(ordered) + 1) / len(ordered)
+    if len(ordered) > _MOST_POINTS:
+        chosen = np.unique(np.linspace(0, len(ordered) - 1, _MOST_POINTS).round().astype(int))
+        return ordered[chosen], shares[chosen]
+    return ordered, shares
+
+
+@functools.cache
+def _land() -> list[list[list[float]]]:
+    return json.loads((resources.files("wsdemo") / "data" / "land.json").read_text(encoding="utf-8"))["rings"]
+
+
+def _area(magnitude: float | None) -> float:
+    """Dot area in square points: tenfold for two magnitudes; the smallest where there is none or below 2."""
+    return 2.5 if magnitude is None else max(2.5, 0.22 * 10 ** (magnitude / 2))
+
+
+def _depth_class(event: dict) -> tuple:
+    return next(c for c in reversed(_DEPTHS) if event["depth_km"] >= c[0] or c is _DEPTHS[0])
+
+
+def _depth_label(low: float, high: float) -> str:
+    if low == 0:
+        return f"down to {high:.0f} km"
+    return f"{low:.0f} to {high:.0f} km" if math.isfinite(high) else f"below {low:.0f} km"
+
+
+# --- drawing ----------------------------------------------------------------------------------------------------------
+
+
+def _rank(row: Transport) -> int:
+    return [other.name for other in TRANSPORTS.values() if other.family == row.family].index(row.name)
+
+
+def _marker(row: Transport) -> str:
+    shapes = _MARKERS[row.family]
+    return shapes[_rank(row) % len(shapes)]
+
+
+def _dash(row: Transport):
+    return _DASHES[_rank(row) % len(_DASHES)]
+
+
+def _handle(row: Transport, label: str) -> Line2D:
+    return Line2D([], [], ls="none", marker=_marker(row), ms=9, color=row.colour, label=label)
+
+
+def _luminance(colour: str) -> float:
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def _text_colour(colour: str) -> str:
+    """Return the colour, darkened until text in it on white has a contrast of 4.5 to 1 (WCAG 2.2, 1.4.3)."""
+    red_green_blue = np.array(to_rgb(colour))
+    while 1.05 / (_luminance(to_hex(red_green_blue)) + 0.05) < 4.5:
+        red_green_blue = red_green_blue * 0.95
+    return to_hex(red_green_blue)
+
+
+def _on(colour: str) -> str:
+    """Black or white, whichever reads better on the colour."""
+    return "white" if 1.05 / (_luminance(colour) + 0.05) > (_luminance(colour) + 0.05) / 0.05 else _INK
+
+
+def _lighter(colour: str) -> str:
+    return to_hex(1 - 0.28 * (1 - np.array(to_rgb(colour))))
+
+
+def _heading(ax: Axes, text: str) -> None:
+    """Name the vertical axis (or the panel) above it, level, where it can be read."""
+    ax.set_ylabel(text, rotation=0, ha="left", va="bottom")
+    ax.yaxis.set_label_coords(0, 1.03)
+
+
+def _rows(ax: Axes, runs: Sequence[Measurement]) -> None:
+    ax.set_yticks(range(len(runs) - 1, -1, -1), [m.label for m in runs])
+    for tick, m in zip(ax.get_yticklabels(), runs, strict=True):
+        tick.set_color(_text_colour(_row(m).colour))
+        tick.set_fontsize(matplotlib.rcParams["font.size"])
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(-0.6, len(runs) - 0.4)
+
+
+def _key(ax: Axes, handles: list[Line2D], loc: str) -> None:
+    ax.legend(handles=handles, loc=loc, frameon=False, handletextpad=0.6, borderaxespad=0.3)
+
+
+def _nothing(ax: Axes) -> None:
+    ax.text(0.5, 0.5, "no delivery", transform=ax.transAxes, ha="center", va="center", color=_MUTED, fontsize=16)
+
+
+def _log_ticks(axis, words: Callable[[float], str], *, decades_only: bool = False) -> None:
+    axis.set_major_locator(LogLocator(subs=(1,) if decades_only else (1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _label_ends(ax: Axes, ends: list[tuple[float, float, Transport]]) -> None:
+    """Write each row's label to the right of its last point, moved apart where they would touch."""
+    ax.figure.draw_without_rendering()
+    scale = 72 / ax.figure.dpi
+    wished = [ax.transData.transform((x, y))[1] * scale for x, y, _ in ends]
+    for (x, y, row), wish, place in zip(ends, wished, _apart(wished, 17.0), strict=True):
+        ax.annotate(row.label, (x, y), xytext=(10, place - wish), textcoords="offset points", va="center",
+                    color=_text_colour(row.colour), annotation_clip=False)
+
+
+def _apart(places: Sequence[float], gap: float) -> list[float]:
+    """Return the places moved as little as needed so that neighbours are at least `gap` apart."""
+    order = sorted(range(len(places)), key=lambda i: places[i])
+    moved = list(places)
+    for _ in range(200):
+        clashes = False
+        for lower, upper in itertools.pairwise(order):
+            lacking = gap - (moved[upper] - moved[lower])
+            if lacking > 1e-6:
+                moved[lower] -= lacking / 2
+                moved[upper] += lacking / 2
+                clashes = True
+        if not clashes:
+            break
+    return moved
+
+
+def _label_curves(ax: Axes, curves: list[tuple[Measurement, tuple[np.ndarray, np.ndarray]]]) -> None:
+    """Write each distribution's label to the right of its neighbours, at a height of its own, with a leader to it."""
+    groups: list[list] = []
+    for m, curve in sorted(curves, key=lambda item: item[0].latency_percentile_s(50)):
+        median = m.latency_percentile_s(50)
+        if groups and median < 8 * groups[-1][0][0].latency_percentile_s(50):
+            groups[-1].append((m, curve))
+        else:
+            groups.append([(m, curve)])
+    for group in groups:
+        for place, (m, (xs, ys)) in enumerate(reversed(group)):
+            level = 0.5 + 0.12 * (len(group) - 1) / 2 - 0.12 * place
+            at = xs[min(np.searchsorted(ys, level), len(xs) - 1)]
+            right = max(float(x[min(np.searchsorted(y, level + 0.05), len(x) - 1)]) for _, (x, y) in group)
+            ax.annotate(m.label, (at, level), xytext=(right * 1.25, level), textcoords="data", va="center",
+                        color=_text_colour(_row(m).colour),
+                        arrowprops={"arrowstyle": "-", "color": _row(m).colour, "lw": 1, "shrinkA": 0, "shrinkB": 0})
+            ax.plot([at], [level], ls="none", marker=_marker(_row(m)), ms=8, color=_row(m).colour)
