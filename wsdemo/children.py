@@ -18,6 +18,8 @@ import threading
 import weakref
 from collections.abc import AsyncIterator
 
+from wsdemo.tasks import wake_for_signals
+
 _living: weakref.WeakSet[Child] = weakref.WeakSet()
 
 
@@ -41,6 +43,7 @@ class Child:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True, encoding="utf-8", **alone,
         )
         _living.add(self)
+        wake_for_signals()  # so that waiting for a child that does not answer can be stopped
 
     @property
     def pid(self) -> int:

@@ -330,7 +330,8 @@ async def _watch(pid: int, t0_ns: int, run_s: float, label: str, show: bool) -> 
             await asyncio.sleep(min(0.2, run_s - elapsed_s))
             peak_rss = max(peak_rss, process.memory_info().rss)
     after = process.cpu_times()
-    return after.user + after.system - before.user - before.system, peak_rss
+    # Each difference by itself: the rounding of one long sum can end below zero.
+    return (after.user - before.user) + (after.system - before.system), peak_rss
 
 
 def _evaluate(name: str, schedule: Schedule, work: Workload, delay_s: float, readers: list[dict], opening: dict,

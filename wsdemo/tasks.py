@@ -1,8 +1,10 @@
-"""Tasks that run beside a block and never get lost."""
+"""Tasks that run beside a block and never get lost, and cells that can be stopped while they wait."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 
@@ -28,3 +30,14 @@ async def background(*coroutines: Coroutine) -> AsyncIterator[None]:
     if failure is not None:
         # Raised after the except block, so that the group is not attached as its context.
         raise failure
+
+
+def wake_for_signals() -> None:
+    """Let a signal wake the running event loop, so that the stop button ends a cell in which nothing happens.
+
+    A kernel notes the stop button's SIGINT, but its loop, asleep until the next timer or byte, looks at the note only
+    then (ipykernel issue 881). asyncio makes every signal wake the loop once it has any signal to handle itself; this
+    one says that a terminal has changed its size, and nobody misses it. Does nothing where there is no such thing.
+    """
+    with contextlib.suppress(NotImplementedError, RuntimeError, ValueError, AttributeError):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, lambda: None)
