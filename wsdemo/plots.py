@@ -26,7 +26,8 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from PIL import Image, PngImagePlugin  # comes with matplotlib, which writes its own PNG with it
 
 from wsdemo import theory
 from wsdemo.measure import Comparison, Measurement
@@ -35,7 +36,9 @@ from wsdemo.updates import Update, catalogue, earthquakes
 
 PULL, PUSH = "#D55E00", "#0072B2"
 _INK, _THEORY, _MUTED, _GRID = "#222222", "#555555", "#666666", "#E4E4E4"
-_SIZE_IN, _DPI = (8.0, 4.5), 110
+_SIZE_IN = (8.0, 4.5)
+_DPI, _SHOWN_DPI = 150, 110
+"""Drawn finer than shown: sharp on a screen with small pixels and on a projector."""
 _STYLE = {
     "figure.dpi": _DPI, "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white",
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 12,
@@ -65,30 +68,54 @@ class Figure:
     caption: str
 
     def save(self, path: str | Path) -> None:
-        """Write the drawing to a file; its suffix says how (.png, .svg, .pdf). PNG and SVG carry the alt text."""
-        described = Path(path).suffix.lower() in (".png", ".svg")
+        """Write the drawing to a file; its suffix says how (.png, .svg, .pdf). A PNG carries the alt text."""
+        if Path(path).suffix.lower() == ".png":
+            Path(path).write_bytes(self._png())
+            return
         with matplotlib.rc_context():
             _set_style()
-            self.figure.savefig(path, metadata={"Description": self.alt} if described else None)
+            self.figure.savefig(path)
+
+    def _png(self) -> bytes:
+        """The drawing as PNG in its own 256 commonest colours, which makes a notebook a third of the size."""
+        drawn, packed = io.BytesIO(), io.BytesIO()
+        with matplotlib.rc_context():
+            _set_style()
+            self.figure.savefig(drawn, format="rgba", dpi="figure")
+        size = self.figure.canvas.get_width_height(physical=True)
+        image = Image.frombytes("RGBA", size, drawn.getvalue()).convert("RGB")
+        colours = sorted(image.getcolors(image.width * image.height), reverse=True)
+        every = np.array([colour for _, colour in colours], dtype=np.int64)
+        palette = every[:256]
+        nearest = np.empty(2**24, dtype=np.uint8)
+        nearest[_packed(every)] = ((palette**2).sum(axis=1) - 2 * every @ palette.T).argmin(axis=1)
+        indexed = Image.fromarray(nearest[_packed(np.asarray(image, dtype=np.int64))])
+        indexed.putpalette(palette.astype(np.uint8).tobytes())
+        words = PngImagePlugin.PngInfo()
+        words.add_itxt("Description", self.alt)
+        indexed.save(packed, "PNG", optimize=True, pnginfo=words)
+        return packed.getvalue()
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         """Show the figure in Jupyter. JupyterLab drops the alt text of a plain PNG, so HTML goes with it."""
-        file = io.BytesIO()
-        with matplotlib.rc_context():
-            _set_style()
-            self.figure.savefig(file, format="png")
-        png = b64encode(file.getvalue()).decode("ascii")
+        png = b64encode(self._png()).decode("ascii")
+        width = round(self.figure.get_figwidth() * _SHOWN_DPI)
         return {
             "image/png": png,
             "text/html": (
                 f'<figure style="margin:0"><img alt="{html.escape(self.alt)}" src="data:image/png;base64,{png}" '
-                f'style="max-width:100%;background:#fff"><figcaption>{html.escape(self.caption)}</figcaption></figure>'
+                f'style="width:{width}px;max-width:100%;background:#fff">'
+                f"<figcaption>{html.escape(self.caption)}</figcaption></figure>"
             ),
             "text/plain": self.caption,
         }
 
     def __repr__(self) -> str:
         return f"<Figure: {self.caption}>"
+
+
+def _packed(colours: np.ndarray) -> np.ndarray:
+    return colours @ np.array([65536, 256, 1])
 
 
 def _set_style() -> None:
@@ -121,7 +148,8 @@ def overview(comparison: Comparison, client: int = 0) -> Figure:
     runs = _runs(comparison)
     count = len(runs)
     figure = Canvas(figsize=(10, 3.4 + 0.75 * count), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1.35 + 0.42 * count, 1.35 + 0.33 * count))
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1.5 + 0.36 * count, 1.5 + 0.4 * count))
+    figure.get_layout_engine().set(wspace=0.05, h_pad=0.08)
     with matplotlib.rc_context({"font.size": 14, "axes.labelsize": 14, "xtick.labelsize": 13.5,
                                 "ytick.labelsize": 13.5}):
         line = top.subplots()
@@ -131,6 +159,8 @@ def overview(comparison: Comparison, client: int = 0) -> Figure:
         _draw_latency_rows(latency, runs)
         _draw_byte_bars(weight, runs, split=False)
         _rows(wasted, runs)
+        for ax in (latency, weight):
+            ax.tick_params(axis="y", length=0)
     said = "; ".join(
         f"{m.label}: {_share(m.wasted_fraction)} of {m.requests:,} requests wasted (theory "
         f"{_share(m.predicted.wasted_fraction)}), median latency {_time(m.latency_percentile_s(50))}, "
@@ -149,18 +179,19 @@ def timeline(comparison: Comparison, client: int = 0, until_s: float | None = No
     to end (default: the whole run, or as much of it as shows 60 polls).
     """
     runs = _runs(comparison)
-    figure = Canvas(figsize=(8, max(2.6, 1.75 + 0.62 * len(runs))), layout="constrained")
+    figure = Canvas(figsize=(8, max(2.6, 1.7 + 0.5 * len(runs))), layout="constrained")
     shown_s = _draw_timeline(figure.subplots(), runs, client, until_s)
     sentences = []
     for m in runs:
         polls, wasted, waits = _of_client(m, client, shown_s)
-        heard = f"{len(waits)} of {_updates_until(m, shown_s)} updates heard, {_time(_mean(waits))} old on average"
+        heard = f"{len(waits)} of {_updates_until(m, shown_s)} updates heard"
+        heard += f", {_time(_mean(waits))} old on average" if waits else ""
         sentences.append(f"{m.label}: {wasted} of {polls} polls wasted, {heard}" if _row(m).family == "pull"
                          else f"{m.label}: {heard}")
     first = runs[0]
     part = "" if shown_s >= first.duration_s else f"The first {_time(shown_s)}. "
-    caption = f"{part}One client of {first.clients:,}, the same updates. {'; '.join(sentences)}."
-    return Figure(figure, _timeline_alt(runs, client, shown_s), caption)
+    caption = f"{part}Client {client} of {first.clients:,}, the same updates for each. {'; '.join(sentences)}."
+    return Figure(figure, _capital(_timeline_alt(runs, client, shown_s)), caption)
 
 
 @_styled
@@ -191,9 +222,19 @@ def wasted_curve(measurements: Iterable[Measurement], labels: Sequence[str] | No
             zorder=5)
     ax.annotate(f"a real week of earthquakes,\nasked once a minute: {_share(quake_wasted)}", (quake_x, quake_wasted),
                 xytext=(12, 10), textcoords="offset points", va="bottom")
+    named: list[tuple[Measurement, list[str]]] = []
     for m, label in zip(given, labels or [], strict=False):
-        ax.annotate(label, (_x(m), m.wasted_fraction), xytext=(-10, -6), textcoords="offset points", ha="right",
-                    va="top", color=_text_colour(_row(m).colour), parse_math=False)
+        near = (words for other, words in named
+                if abs(math.log(_x(m) / _x(other))) < 0.05 and abs(m.wasted_fraction - other.wasted_fraction) < 0.03)
+        if (words := next(near, None)) is not None:
+            words.append(str(label))
+        else:
+            named.append((m, [str(label)]))
+    for m, words in named:
+        low_down = m.wasted_fraction < 0.12
+        ax.annotate(_list(words), (_x(m), m.wasted_fraction), xytext=(-10, 4 if low_down else -5),
+                    textcoords="offset points", ha="right", va="bottom" if low_down else "top", parse_math=False,
+                    color=_text_colour(_row(m).colour) if len(words) == 1 else _INK)
     ax.set_xscale("log")
     ax.set_xlim(low, high)
     ax.set_ylim(0, 1)
@@ -202,12 +243,14 @@ def wasted_curve(measurements: Iterable[Measurement], labels: Sequence[str] | No
     ax.set_xlabel("λT: updates expected in one interval")
     _heading(ax, "wasted share of requests")
     rows = [row for row, _ in _by_transport(runs)]
-    _key(ax, [*(_handle(row, f"{row.label}, measured") for row in rows),
+    measured = ([_handle(row, f"{row.label}, measured") for row in rows] if labels is None else
+                [Line2D([], [], ls="none", marker="s", ms=9, color=_MUTED, label="measured")])
+    _key(ax, [*measured,
               Line2D([], [], ls="none", marker="o", ms=5, mfc="white", mec=_INK, label="predicted, this schedule"),
               Line2D([], [], color=_THEORY, lw=1.3, label="theory, exp(-λT)")], loc="lower left")
     errors = [abs(m.wasted_fraction - m.predicted.wasted_fraction) for m in runs]
     caption = (
-        f"The rarer the updates, the more requests find nothing. {_runs_said(runs)} within "
+        f"The rarer the updates, the more requests find nothing: {_runs_said(runs)} within "
         f"{max(errors) * 100:.1f} percentage points of the prediction given {_its(runs)} schedule; a real week of "
         f"earthquakes asked once a minute ({_plain(quake_x)} updates an interval) wastes {_share(quake_wasted)} where "
         f"exp(-λT) says {_share(math.exp(-quake_x))}.")
@@ -246,14 +289,13 @@ def latency_curve(measurements: Iterable[Measurement]) -> Figure:
     if wide:
         ax.set_xscale("log")
         ax.set_yscale("log")
-        ax.set_xticks(sorted(set(intervals)))
-        ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.minorticks_off()
+        _log_ticks(ax.yaxis, _time)
+        _log_ticks(ax.xaxis, _time)
     else:
         ax.set_ylim(bottom=0)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: _time(value)))
     ax.set_xlim(low, high)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: _time(value)))
     ax.set_xlabel("interval T between two polls of one client")
     _heading(ax, "latency: how old the news was when heard")
     at = len(xs) * 2 // 3
@@ -265,10 +307,10 @@ def latency_curve(measurements: Iterable[Measurement]) -> Figure:
          loc="upper left")
     if not heard:
         _nothing(ax)
-    errors = [abs(m.latency_mean_s / theory.latency_mean(m.interval_s, m.delay_s) - 1) for m in heard]
-    caption = ("Half an interval is what polling costs in freshness: "
-               f"{_runs_said(heard)} within {max(errors):.1%} of T/2 + d (d = {_time(delay_s)})."
-               if heard else "No update was heard, so there is no latency to draw.")
+    asked = [m for m in heard if _row(m).family == "pull"]
+    errors = [abs(m.latency_mean_s / theory.latency_mean(m.interval_s, m.delay_s) - 1) for m in asked]
+    caption = f"Asked every T, news is T/2 + d old on average when it is heard (d = {_time(delay_s)})"
+    caption += f": {_runs_said(asked)} within {max(errors):.1%} of that." if asked else "; no poll here heard any."
     points = "; ".join(f"{m.label}, T = {_time(m.interval_s)}: mean {_time(m.latency_mean_s)}, 95th percentile "
                        f"{_time(m.latency_percentile_s(95))}, theory {_time(m.predicted.latency_mean_s)}"
                        for m in heard)
@@ -294,8 +336,8 @@ def latencies(comparison: Comparison) -> Figure:
     _heading(ax, "share of deliveries heard within this time")
     ax.set_xlabel("latency (log axis)")
     ax.axvline(half_s, color=_THEORY, lw=1.3, gid="half")
-    ax.annotate(f"T/2 = {_time(half_s)}", (half_s, 1), xycoords=("data", "axes fraction"), xytext=(0, 4),
-                textcoords="offset points", ha="center", va="bottom", color=_THEORY)
+    ax.annotate(f"T/2 = {_time(half_s)}", (half_s, 0), xycoords=("data", "axes fraction"), xytext=(7, 7),
+                textcoords="offset points", color=_THEORY)
     curves = {}
     for m in heard:
         row = _row(m)
@@ -305,7 +347,7 @@ def latencies(comparison: Comparison) -> Figure:
     lowest = min([half_s, *(max(1e-5, m.latency_percentile_s(2)) for m in heard)])
     highest = max([half_s, *(float(m.latency_s.max()) for m in heard)])
     ax.set_xlim(lowest / 2, highest * 12)
-    _log_ticks(ax.xaxis, _time, decades_only=True)
+    _log_ticks(ax.xaxis, _time, most=9)
     _label_curves(ax, [(m, curves[m.transport]) for m in heard])
     if not heard:
         _nothing(ax)
@@ -339,18 +381,22 @@ def load_curve(measurements: Iterable[Measurement]) -> Figure:
         ax.set_xlim(0, max(m.clients for m in runs) * 1.04)
         ax.set_ylim(0, max(ax.dataLim.y1, 1e-3) * 1.12)
         ax.set_xlabel("clients")
-        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.3g}"))
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
         _heading(ax, heading)
+    steep = max(runs, key=_expected_request_rate)
+    left.annotate("theory", (steep.clients * 0.6, _expected_request_rate(steep) * 0.6), xytext=(-8, 6),
+                  textcoords="offset points", ha="right", va="bottom", color=_THEORY)
     _label_ends(left, ends[left])
     _label_ends(right, ends[right])
     most = [group[-1] for _, group in _by_transport(runs)]
-    said = "; ".join(f"{m.label} with {m.clients:,} clients: {_request_rate(m):,.3g} requests per second (theory "
-                     f"{_expected_request_rate(m):,.3g}), {_cores(m):.2g} cores" for m in most)
+    said = "; ".join(f"{m.label} with {m.clients:,} clients: {_plain(_request_rate(m))} requests per second (theory "
+                     f"{_plain(_expected_request_rate(m))}), {_cores(m):.2g} cores" for m in most)
     heavy, light = max(most, key=_request_rate), min(most, key=_request_rate)
-    caption = (f"{heavy.label} asks the server {_request_rate(heavy):,.3g} times a second for {heavy.clients:,} "
+    caption = (f"{heavy.label} asks the server {_plain(_request_rate(heavy))} times a second for {heavy.clients:,} "
                f"clients and takes {_cores(heavy):.2g} of a core")
-    caption += (f"; {light.label} asks {_request_rate(light):,.3g} times for {light.clients:,} and takes "
+    caption += (f"; {light.label} asks {_plain(_request_rate(light))} times for {light.clients:,} and takes "
                 f"{_cores(light):.2g}." if light is not heavy else ".")
     alt = f"Two panels against the number of clients: requests per second and server CPU. {said}."
     return Figure(figure, alt, caption)
@@ -381,7 +427,7 @@ def cost_staleness(sweep: Iterable[Measurement], pushes: Iterable[Measurement] =
     ys = [*(_cost(m) for m in [*polls, *pushed] if _cost(m) > 0), rate, *(1 / intervals[[0, -1]])]
     ax.set_xlim(min(xs) / 1.8, max(xs) * 1.5)
     ax.set_ylim(min(ys) / 1.3, max(ys) * 1.3)
-    _log_ticks(ax.xaxis, _time, decades_only=True)
+    _log_ticks(ax.xaxis, _time, most=9)
     _log_ticks(ax.yaxis, _plain)
     ax.set_xlabel("mean latency (log axis)")
     _heading(ax, "requests or messages per second and client")
@@ -392,8 +438,11 @@ def cost_staleness(sweep: Iterable[Measurement], pushes: Iterable[Measurement] =
         ax.annotate(m.label, (m.latency_mean_s, _cost(m)), xytext=(-4, -24 - 19 * place), textcoords="offset points",
                     ha="left", va="top", color=_text_colour(_row(m).colour), zorder=1,
                     arrowprops={"arrowstyle": "-", "color": _row(m).colour, "lw": 1, "relpos": (0.03, 1)})
-    ax.annotate(f"one message an update: {_plain(rate)}/s", (1, rate), xycoords=("axes fraction", "data"),
-                xytext=(-4, 4), textcoords="offset points", ha="right", va="bottom", color=_THEORY)
+    middle_s = math.sqrt(max([ax.get_xlim()[0], *(m.latency_mean_s for m in pushed)]) * 0.5 / rate)
+    ax.annotate(f"theory: λ = {_plain(rate)} updates per second", (middle_s, rate), xytext=(0, 4),
+                textcoords="offset points", ha="center", va="bottom", color=_THEORY)
+    ax.annotate("theory: 1/T", (theory.latency_mean(intervals[0], delay_s), 1 / intervals[0]), xytext=(8, 0),
+                textcoords="offset points", va="center", color=_THEORY)
     best = min(pushed, key=lambda m: m.latency_mean_s, default=None)
     near = min(polls, key=lambda m: abs(math.log(m.interval_s * rate)), default=None)
     sentences = []
@@ -407,9 +456,9 @@ def cost_staleness(sweep: Iterable[Measurement], pushes: Iterable[Measurement] =
                      "on average (T above 1/λ)")
     points = "; ".join(f"{m.label}" + (f", T = {_time(m.interval_s)}" if _row(m).family == "pull" else "")
                        + f": {_time(m.latency_mean_s)}, {_plain(_cost(m))} per second" for m in [*polls, *pushed])
-    alt = ("Requests or messages per second and client against mean latency, both log axes: polling is a falling "
-           f"line, push a point at the lower left. {points or 'No deliveries'}.")
-    return Figure(figure, alt, "; ".join(sentences)[:1].upper() + "; ".join(sentences)[1:] + ".")
+    alt = ("Requests or messages per second and client against mean latency, both log axes: polling falls along a "
+           f"line, push stays near one message an update. {points or 'No deliveries'}.")
+    return Figure(figure, alt, _capital("; ".join(sentences)) + ".")
 
 
 @_styled
@@ -475,7 +524,7 @@ def memory_per_connection(connections: Sequence[float], rss_bytes: Sequence[floa
     return Figure(figure, f"Resident memory of the server against held {label}s. {points}.", caption)
 
 
-_DEPTHS = ((0.0, 70.0, "#4FB36B", "o"), (70.0, 300.0, "#25848E", "o"), (300.0, math.inf, "#471365", "o"))
+_DEPTHS = ((0.0, 70.0, "#41A85F"), (70.0, 300.0, "#1F6F8B"), (300.0, math.inf, "#471365"))
 """The classes of the U.S. Geological Survey: shallow, intermediate, deep (from, to: km), lighter to darker."""
 
 
@@ -489,12 +538,13 @@ def earthquake_map(updates: Iterable[Update] | None = None) -> Figure:
     events = [data for _, data in catalogue()] if updates is None else [update.data for update in updates]
     figure = Canvas(figsize=_SIZE_IN, layout="constrained")
     ax = figure.subplots()
-    ax.add_collection(PolyCollection(_land(), facecolors="#ECECE8", edgecolors="#B5B5B0", linewidths=0.5, gid="land"))
+    ax.add_collection(PolyCollection(_land(), facecolors="#ECECE8", edgecolors="#B5B5B0", linewidths=0.6, gid="land"))
     for event_class in _DEPTHS:
         shown = sorted((e for e in events if _depth_class(e) is event_class), key=lambda e: -_area(e["magnitude"]))
-        ax.scatter([e["longitude"] for e in shown], [e["latitude"] for e in shown],
-                   s=[_area(e["magnitude"]) for e in shown], color=event_class[2], edgecolors="white", linewidths=0.4,
-                   alpha=0.9, gid=f"depth:{event_class[0]:.0f}", zorder=3)
+        areas = [_area(e["magnitude"]) for e in shown]
+        ax.scatter([e["longitude"] for e in shown], [e["latitude"] for e in shown], s=areas, color=event_class[2],
+                   edgecolors="white", linewidths=[min(0.7, 0.12 * math.sqrt(area)) for area in areas],
+                   gid=f"depth:{event_class[0]:.0f}", zorder=3)
     latitudes = [e["latitude"] for e in events]
     ax.set_xlim(-180, 180)
     ax.set_ylim(max(-90, min([-60, *(y - 4 for y in latitudes)])), min(90, max([84, *(y + 4 for y in latitudes)])))
@@ -504,10 +554,11 @@ def earthquake_map(updates: Iterable[Update] | None = None) -> Figure:
     ax.set_yticks([])
     for spine in ax.spines.values():
         spine.set_visible(False)
-    keys = [Line2D([], [], ls="none", marker="o", ms=9, color=colour, label=_depth_label(low, high))
-            for low, high, colour, _ in _DEPTHS]
-    keys += [Line2D([], [], ls="none", marker="o", ms=math.sqrt(_area(size)), mfc="none", mec=_INK,
-                    label=f"magnitude {size}") for size in (2, 4, 6)]
+    keys = []
+    for (low, high, colour), size in zip(_DEPTHS, (2, 4, 6), strict=True):
+        keys.append(Line2D([], [], ls="none", marker="o", ms=10, color=colour, label=_depth_label(low, high)))
+        keys.append(Line2D([], [], ls="none", marker="o", ms=math.sqrt(_area(size)), mfc="none", mec=_INK,
+                           label=f"magnitude {size}"))
     ax.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, frameon=False, fontsize=11.5,
               columnspacing=2.2, handletextpad=0.6)
     known = [e for e in events if e["magnitude"] is not None]
@@ -520,8 +571,8 @@ def earthquake_map(updates: Iterable[Update] | None = None) -> Figure:
                                        f"{largest['depth_km']:g} km deep, {largest['place']}")
     strong = sum(e["magnitude"] >= 4.5 for e in known)
     share = _share(len(deep) / len(events))
-    caption = (f"{len(events):,} events, {strong:,} of magnitude 4.5 or more{most}. {share} were deeper than 70 km. "
-               f"{sources}")
+    count = "1 event" if len(events) == 1 else f"{len(events):,} events"
+    caption = (f"{count}, {strong:,} of magnitude 4.5 or more{most}. {share} were 70 km deep or deeper. {sources}")
     alt = (f"World map with {len(events):,} dots: " + ", ".join(
         f"{sum(_depth_class(e) is c for e in events):,} {_depth_label(*c[:2])}" for c in _DEPTHS)
         + f"{most}. {len(events) - len(known):,} without a magnitude.")
@@ -537,44 +588,52 @@ def _draw_timeline(ax: Axes, runs: Sequence[Measurement], client: int, until_s: 
     if not 0 <= client < first.clients:
         raise ValueError(f"client must be between 0 and {first.clients - 1}, not {client!r}")
     shown_s = until_s if until_s is not None else min(first.duration_s, _MOST_TICKS * first.interval_s)
-    edge_s = shown_s + (first.interval_s if shown_s >= first.duration_s else 0)
+    whole = shown_s >= first.duration_s
+    edge_s = shown_s + (first.interval_s if whole else 0)
     updates = [at_s for at_s in first.at_s if at_s < shown_s]
-    ax.vlines(updates, -0.6, len(runs) - 0.3, color="#9A9A9A", lw=1.0, gid="updates", zorder=1)
-    ax.plot(updates, [len(runs) - 0.3] * len(updates), ls="none", marker="v", ms=6, color="#777777", clip_on=False)
-    pull = push = False
+    ax.vlines(updates, -0.6, len(runs) - 0.4, color="#A8A8A8", lw=1.0, gid="updates", zorder=1)
+    if updates:  # an empty line that is not clipped would upset the layout
+        ax.plot(updates, [len(runs) - 0.4] * len(updates), ls="none", marker="v", ms=7, color="#777777", clip_on=False)
+    if whole:
+        ax.axvspan(first.duration_s, edge_s, color="#F3F3F3", lw=0, gid="after", zorder=0)
+    tick = {"ls": "none", "marker": _TICK_SHAPE, "ms": 17, "mew": 1.3, "zorder": 3}
+    lost = False
     for y, m in zip(range(len(runs) - 1, -1, -1), runs, strict=True):
         row = _row(m)
-        pull, push = pull or row.family == "pull", push or row.family == "push"
         heard = [h for h in m.heard if h.client == client and h.received_s <= edge_s]
         ax.hlines([y] * len(heard), [h.received_s - h.latency_s for h in heard], [h.received_s for h in heard],
                   color=row.colour, alpha=0.3, lw=7, gid=f"{row.name}:waits", zorder=2)
         polls = [p for p in m.polls if p.client == client and p.at_s < shown_s]
-        shape = {"ls": "none", "marker": _TICK_SHAPE, "ms": 17, "mew": 1.3, "mec": row.colour, "zorder": 3}
-        for name, wasted, face in (("wasted", True, "white"), ("news", False, row.colour)):
-            if name == "news" and row.family == "push":
-                continue  # its dots say the same
-            at = [p.at_s for p in polls if p.wasted is wasted]
-            ax.plot(at, [y] * len(at), **shape, mfc=face, gid=f"{row.name}:{name}")
-        lost = [p.at_s for p in polls if p.wasted is None]
-        ax.plot(lost, [y] * len(lost), ls="none", marker="x", ms=9, mew=1.8, color=_MUTED, gid=f"{row.name}:lost")
+
+        def draw(name: str, at: list[float], y=y, row=row, **look) -> None:
+            ax.plot(at, [y] * len(at), **(tick | {"color": row.colour, "gid": f"{row.name}:{name}"} | look))
+
+        draw("wasted", [p.at_s for p in polls if p.wasted], mfc="white")
         if row.family == "push":
-            ax.plot([h.received_s for h in heard], [y] * len(heard), ls="none", marker="o", ms=9, mec="white",
-                    mew=0.8, color=row.colour, gid=f"{row.name}:pushes", zorder=4)
+            draw("pushes", [h.received_s for h in heard], marker="o", ms=9, mec="white", mew=0.8, zorder=4)
+            continue
+        draw("news", [p.at_s for p in polls if p.wasted is False])
+        draw("after", sorted({h.received_s for h in heard if h.received_s >= first.duration_s and whole}), alpha=0.45)
+        draw("lost", [p.at_s for p in polls if p.wasted is None], marker="x", ms=9, mew=1.8, color=_MUTED)
+        lost = lost or any(p.wasted is None for p in polls)
     _rows(ax, runs)
-    ax.set_ylim(-0.6, len(runs) - 0.3)
     ax.set_xlim(-0.01 * edge_s, edge_s)
-    ax.set_xlabel("seconds after the start")
+    shaded = " (shaded: one more interval, to hear the last updates)" if whole else ""
+    ax.set_xlabel("seconds after the start" + shaded)
     ax.grid(False)
-    keys = [Line2D([], [], ls="none", marker="v", ms=6, color="#777777", label="update")]
-    if pull:
-        shape = {"ls": "none", "marker": _TICK_SHAPE, "ms": 13, "mew": 1.3, "mec": PULL}
-        keys += [Line2D([], [], **shape, mfc="white", label="poll, wasted"),
-                 Line2D([], [], **shape, mfc=PULL, label="poll with news")]
-    if push:
-        keys.append(Line2D([], [], ls="none", marker="o", ms=9, mec="white", color=PUSH, label="push"))
-    keys.append(Line2D([], [], color="#888888", alpha=0.5, lw=7, label="waiting"))
-    ax.legend(handles=keys, loc="lower left", bbox_to_anchor=(0, 1.02), ncols=len(keys), frameon=False,
-              borderaxespad=0.2, handletextpad=0.5, columnspacing=1.5, handlelength=1.3)
+    families = {_row(m).family for m in runs}
+    tick |= {"ms": 13, "color": _MUTED}
+    keys = [Line2D([], [], ls="none", marker="v", ms=7, color="#777777", label="update")]
+    if "pull" in families:
+        keys += [Line2D([], [], **tick | {"mfc": "white"}, label="poll, wasted"),
+                 Line2D([], [], **tick, label="poll with news")]
+    if lost:
+        keys.append(Line2D([], [], ls="none", marker="x", ms=9, mew=1.8, color=_MUTED, label="no answer"))
+    if "push" in families:
+        keys.append(Line2D([], [], ls="none", marker="o", ms=9, color=_MUTED, label="push"))
+    keys.append(Line2D([], [], color=_MUTED, alpha=0.35, lw=7, label="waiting"))
+    ax.legend(handles=keys, loc="lower left", bbox_to_anchor=(0, 1.03), ncols=len(keys), frameon=False,
+              borderpad=0.3, borderaxespad=0.1, handletextpad=0.5, columnspacing=1.4, handlelength=1.3)
     return shown_s
 
 
@@ -613,12 +672,11 @@ def _draw_latency_rows(ax: Axes, runs: Sequence[Measurement]) -> None:
         median = m.latency_percentile_s(50)
         ax.plot([median] * 2, [y - 0.3, y + 0.3], color=_INK, lw=2.2, solid_capstyle="butt",
                 gid=f"{row.name}:median")
-        ax.annotate(_time(median), (median, y), xytext=(0, 11), textcoords="offset points", ha="center", va="bottom")
-    if heard:
-        low = min(m.latency_percentile_s(1) for m in heard)
-        high = max(m.latency_percentile_s(99) for m in heard)
-        ax.set_xlim(max(low, 1e-6) / 3, high * 3)
-    _log_ticks(ax.xaxis, _time, decades_only=True)
+        ax.annotate(_time(median), (median, y + 0.31), ha="center", va="bottom")
+    low = min((m.latency_percentile_s(1) for m in heard), default=0.003)
+    high = max((m.latency_percentile_s(99) for m in heard), default=0.3)
+    ax.set_xlim(max(low, 1e-6) / 3, max(high, 1e-5) * 3)
+    _log_ticks(ax.xaxis, _time, most=3)
     ax.grid(False, axis="y")
     _heading(ax, "latency  (❙ median)")
 
@@ -632,22 +690,23 @@ def _draw_byte_bars(ax: Axes, runs: Sequence[Measurement], *, split: bool) -> No
             ax.text(0.02 * widest, y, "no delivery", va="center", color=_MUTED)
             continue
         sent, received = m.bytes_sent / m.deliveries, m.bytes_received / m.deliveries
+        ax.annotate(f"{m.bytes_per_delivery:,.0f}", (m.bytes_per_delivery, y), xytext=(7, 0),
+                    textcoords="offset points", va="center")
+        if not split:
+            ax.barh(y, sent + received, height=0.5, color=row.colour, gid=f"{row.name}:bytes")
+            continue
         ax.barh(y, sent, height=0.56, color=row.colour, gid=f"{row.name}:to")
         ax.barh(y, received, left=sent, height=0.56, color=_lighter(row.colour), edgecolor=row.colour, lw=1.2,
                 gid=f"{row.name}:from")
-        ax.annotate(f"{m.bytes_per_delivery:,.0f}", (m.bytes_per_delivery, y), xytext=(7, 0),
-                    textcoords="offset points", va="center")
-        if split and not named and min(sent, received) > 0.2 * widest:
+        if not named and min(sent, received) > 0.2 * widest:
             named = True
             ax.annotate("to clients", (sent / 2, y), ha="center", va="center", color=_on(row.colour))
             ax.annotate("from clients", (sent + received / 2, y), ha="center", va="center")
-    ax.set_xlim(0, widest * (1.14 if split else 1.35))
-    ax.set_ylim(-0.6, len(runs) - 0.4)
+    ax.set_xlim(0, widest * (1.14 if split else 1.4))
     ax.xaxis.set_major_locator(MaxNLocator(6 if split else 3, integer=True))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     ax.grid(False, axis="y")
     if split:
-        _heading(ax, "")
         ax.set_xlabel("bytes per delivery" + ("" if named else " (filled: to clients, light: from clients)"))
     else:
         _heading(ax, "bytes per delivery")
@@ -660,11 +719,9 @@ def _timeline_alt(runs: Sequence[Measurement], client: int, shown_s: float) -> s
     sentences = []
     for m in runs:
         polls, wasted, waits = _of_client(m, client, shown_s)
-        if _row(m).family == "pull":
-            sentences.append(f"{m.label}: {polls} polls, {wasted} wasted, {len(waits)} updates heard after "
-                             f"{_time(_mean(waits))} on average.")
-        else:
-            sentences.append(f"{m.label}: {len(waits)} pushes, {_time(_mean(waits))} after their updates on average.")
+        said = f"{polls} polls, {wasted} wasted, " if _row(m).family == "pull" else ""
+        said += f"{len(waits)} updates heard" + (f" after {_time(_mean(waits))} on average" if waits else "")
+        sentences.append(f"{m.label}: {said}.")
     return (f"a timeline of client {client} over {_time(shown_s)} with {_updates_until(runs[0], shown_s)} updates. "
             + " ".join(sentences))
 
@@ -678,21 +735,25 @@ def _overview_caption(runs: Sequence[Measurement]) -> str:
         parts.append(f"{m.label} every {_time(m.interval_s)} wasted {_share(m.wasted_fraction)} of its "
                      f"{m.requests:,} requests (theory: {_share(m.predicted.wasted_fraction)})" + _and_heard(m))
     if pushes:
-        m = min(pushes, key=lambda m: (not m.deliveries, m.latency_mean_s))
-        parts.append(f"{m.label} wasted {f'{m.wasted:,}' if m.wasted else 'none'}" + _and_heard(m))
+        wasted, heard = sum(m.wasted for m in pushes), [m for m in pushes if m.deliveries]
+        parts.append(f"{_list([m.label for m in pushes])} wasted {f'{wasted:,}' if wasted else 'none'}"
+                     + _and_heard(*(heard or pushes)))
     return f"{_clients(runs)}, {runs[0].published:,} updates. {'; '.join(parts)}."
 
 
-def _and_heard(m: Measurement) -> str:
-    return (f" and heard its news {_time(m.latency_mean_s)} after the event on average" if m.deliveries
-            else " and heard nothing")
+def _and_heard(*runs: Measurement) -> str:
+    if not any(m.deliveries for m in runs):
+        return " and heard nothing"
+    fast, slow = (_time(pick(m.latency_mean_s for m in runs)) for pick in (min, max))
+    return f" and heard news {fast if fast == slow else f'{fast} to {slow}'} after the event on average"
 
 
 def _latency_caption(runs: Sequence[Measurement], half_s: float) -> str:
     heard = [m for m in runs if m.deliveries]
     if not heard:
         return "No update was heard, so there is no latency to draw."
-    slow = max(heard, key=lambda m: m.latency_percentile_s(50))
+    slowest_s = max(m.latency_percentile_s(50) for m in heard)
+    slow = next(m for m in heard if m.latency_percentile_s(50) > 0.97 * slowest_s)
     fast = min(heard, key=lambda m: m.latency_percentile_s(50))
     caption = (f"Half of what {slow.label} brings is older than {_time(slow.latency_percentile_s(50))} "
                f"(T/2 = {_time(half_s)})")
@@ -708,7 +769,7 @@ def _clients(runs: Sequence[Measurement]) -> str:
 
 
 def _runs_said(runs: Sequence[Measurement]) -> str:
-    return "The one run lies" if len(runs) == 1 else f"All {len(runs)} runs lie"
+    return {1: "the one run lies", 2: "both runs lie"}.get(len(runs), f"all {len(runs)} runs lie")
 
 
 def _its(runs: Sequence[Measurement]) -> str:
@@ -735,6 +796,14 @@ def _plain(value: float) -> str:
     places = max(0, 2 - math.floor(math.log10(abs(value))))
     text = f"{value:,.{places}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
+def _list(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _number(value: float) -> str:
@@ -821,13 +890,23 @@ def _ecdf(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.cache
-def _land() -> list[list[list[float]]]:
-    return json.loads((resources.files("wsdemo") / "data" / "land.json").read_text(encoding="utf-8"))["rings"]
+def _land() -> list[np.ndarray]:
+    """Return the outlines of the land; one that crosses the date line is drawn on both sides of the map."""
+    text = (resources.files("wsdemo") / "data" / "land.json").read_text(encoding="utf-8")
+    outlines = []
+    for ring in map(np.array, json.loads(text)["rings"]):
+        ring[:, 0] = np.unwrap(ring[:, 0], period=360)
+        if abs(ring[-1, 0] - ring[0, 0]) > 180:  # around a pole: close it along the edge of the map
+            edge = math.copysign(90, ring[:, 1].mean())
+            ring = np.vstack([ring, [ring[-1, 0], edge], [ring[0, 0], edge]])
+        outlines += [ring + np.array([turn, 0]) for turn in (-360, 0, 360)
+                     if ring[:, 0].max() + turn > -180 and ring[:, 0].min() + turn < 180]
+    return outlines
 
 
 def _area(magnitude: float | None) -> float:
     """Dot area in square points: tenfold for two magnitudes; the smallest where there is none or below 2."""
-    return 2.5 if magnitude is None else max(2.5, 0.22 * 10 ** (magnitude / 2))
+    return 4.0 if magnitude is None else max(4.0, 0.3 * 10 ** (magnitude / 2))
 
 
 def _depth_class(event: dict) -> tuple:
@@ -836,8 +915,8 @@ def _depth_class(event: dict) -> tuple:
 
 def _depth_label(low: float, high: float) -> str:
     if low == 0:
-        return f"down to {high:.0f} km"
-    return f"{low:.0f} to {high:.0f} km" if math.isfinite(high) else f"below {low:.0f} km"
+        return f"less than {high:.0f} km deep"
+    return f"{low:.0f} to {high:.0f} km" if math.isfinite(high) else f"{low:.0f} km or deeper"
 
 
 # --- drawing ----------------------------------------------------------------------------------------------------------
@@ -884,8 +963,7 @@ def _lighter(colour: str) -> str:
 
 def _heading(ax: Axes, text: str) -> None:
     """Name the vertical axis (or the panel) above it, level, where it can be read."""
-    ax.set_ylabel(text, rotation=0, ha="left", va="bottom")
-    ax.yaxis.set_label_coords(0, 1.03)
+    ax.set_title(text, loc="left", fontsize=matplotlib.rcParams["axes.labelsize"], pad=8)
 
 
 def _rows(ax: Axes, runs: Sequence[Measurement]) -> None:
@@ -905,10 +983,11 @@ def _nothing(ax: Axes) -> None:
     ax.text(0.5, 0.5, "no delivery", transform=ax.transAxes, ha="center", va="center", color=_MUTED, fontsize=16)
 
 
-def _log_ticks(axis, words: Callable[[float], str], *, decades_only: bool = False) -> None:
-    axis.set_major_locator(LogLocator(subs=(1,) if decades_only else (1, 2, 5)))
+def _log_ticks(axis, words: Callable[[float], str], *, most: int | None = None) -> None:
+    """Label a log axis at 1, 2 and 5 of each decade; with `most`, at that many decades or fewer."""
+    axis.set_major_locator(LogLocator(subs=(1,), numticks=most) if most else LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def _label_ends(ax: Axes, ends: list[tuple[float, float, Transport]]) -> None:

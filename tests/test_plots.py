@@ -1,0 +1,510 @@
+"""Figures show what was measured: hand-made measurements in, and what was drawn is read back."""
+
+import base64
+import dataclasses
+import html
+import io
+import math
+from html.parser import HTMLParser
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from PIL import Image
+
+from wsdemo import plots, theory
+from wsdemo.measure import Comparison, Heard, Measurement, Poll
+from wsdemo.transports import TRANSPORTS
+from wsdemo.updates import Update, catalogue, earthquakes, poisson
+
+ALL = tuple(TRANSPORTS)
+AT_S = (0.31, 0.9, 1.02, 2.4, 3.33)
+
+
+def made(transport="polling", *, clients=4, interval_s=0.5, duration_s=4.0, at_s=AT_S, rate_per_s=2.0, push_s=0.002,
+         **changes) -> Measurement:
+    """Return the measurement of an ideal run: polls on time, pushes `push_s` after the update."""
+    row = TRANSPORTS[transport]
+    work = theory.Workload(tuple(at_s), rate_per_s, duration_s, interval_s, clients)
+    polls, heard = [], []
+    for client, phase_s in enumerate(theory.phases(clients, interval_s)):
+        if row.family == "push":
+            polls.append(Poll(client, -0.2, False))
+            heard += [Heard(client, seq, at + push_s, push_s) for seq, at in enumerate(at_s, start=1)]
+            continue
+        due = theory.poll_times(phase_s, interval_s, duration_s + interval_s)
+        for before, now in zip([-math.inf, *due], due, strict=False):
+            new = [(seq, at) for seq, at in enumerate(at_s, start=1) if before < at <= now]
+            if now < duration_s:
+                polls.append(Poll(client, now, not new))
+            heard += [Heard(client, seq, now, now - at) for seq, at in new]
+    values = {
+        "transport": transport, "schedule": poisson(rate_per_s), "at_s": tuple(at_s), "clients": clients,
+        "interval_s": interval_s, "duration_s": duration_s, "delay_s": 0.0001, "requests": len(polls),
+        "wasted": sum(p.wasted is True for p in polls), "published": len(at_s), "deliveries": len(heard),
+        "missed": 0, "duplicates": 0, "latency_s": np.array([h.latency_s for h in heard]),
+        "bytes_sent": 300 * len(polls) + 100 * len(heard), "bytes_received": 200 * len(polls),
+        "opening_bytes_sent": 0, "opening_bytes_received": 0, "connections": clients,
+        "server_cpu_s": 0.0002 * len(polls), "server_peak_rss_bytes": 30 << 20, "client_requests": len(polls),
+        "server_requests": len(polls), "predicted": row.predict(work, 0.0001), "polls": tuple(polls),
+        "heard": tuple(heard),
+    }
+    return Measurement(**(values | changes))
+
+
+def compared(*transports, **options) -> Comparison:
+    return Comparison(tuple(made(transport, **options) for transport in transports))
+
+
+def unheard(transport="polling", **options) -> Measurement:
+    return made(transport, at_s=(), **options)
+
+
+def sweep(*intervals_s) -> list[Measurement]:
+    return [made(interval_s=interval_s) for interval_s in intervals_s]
+
+
+def drawn(figure: plots.Figure, gid: str):
+    """Return the one artist with this name."""
+    (artist,) = [a for ax in figure.figure.axes for a in ax.get_children() if a.get_gid() == gid]
+    return artist
+
+
+def texts(figure: plots.Figure) -> list[str]:
+    return [text.get_text() for text in figure.figure.findobj(matplotlib.text.Text) if text.get_text()]
+
+
+def pixels(figure: plots.Figure) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(figure._repr_mimebundle_()["image/png"])))
+
+
+# --- what Jupyter, a file and a reader get ----------------------------------------------------------------------------
+
+
+class Tags(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_jupyter_gets_png_html_and_plain_text_in_one_bundle():
+    figure = plots.overview(compared("polling", "websocket"))
+    bundle = figure._repr_mimebundle_()
+    assert set(bundle) == {"image/png", "text/html", "text/plain"}
+    assert base64.b64decode(bundle["image/png"]).startswith(b"\x89PNG\r\n\x1a\n")
+    assert bundle["text/plain"] == figure.caption
+    shown = Tags(bundle["text/html"])
+    assert [tag for tag, _ in shown.tags] == ["figure", "img", "figcaption"]
+    image = shown.tags[1][1]
+    assert image["alt"] == figure.alt
+    assert image["src"] == "data:image/png;base64," + bundle["image/png"]
+    assert shown.text == figure.caption
+
+
+def test_words_from_outside_cannot_become_html():
+    quake = Update(1, 0.0, {"magnitude": 5.0, "longitude": 0.0, "latitude": 0.0, "depth_km": 10.0,
+                            "place": '"><script>alert("x")</script>'})
+    figure = plots.earthquake_map([quake])
+    assert "<script>" in figure.caption
+    assert "<script>" in figure.alt
+    text = figure._repr_mimebundle_()["text/html"]
+    shown = Tags(text)
+    assert [tag for tag, _ in shown.tags] == ["figure", "img", "figcaption"]
+    assert shown.tags[1][1]["alt"] == figure.alt
+    assert html.escape(figure.caption) in text
+
+
+def test_a_saved_file_has_the_kind_its_name_says_and_a_png_carries_the_alt_text(tmp_path):
+    figure = plots.wasted_curve(sweep(0.5, 1.0))
+    figure.save(tmp_path / "figure.png")
+    figure.save(str(tmp_path / "figure.svg"))
+    with Image.open(tmp_path / "figure.png") as image:
+        assert image.format == "PNG"
+        assert image.info["Description"] == figure.alt
+    assert (tmp_path / "figure.svg").read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_a_png_is_white_small_and_keeps_the_colours_of_its_transports():
+    figure = plots.bytes_per_delivery(compared(*ALL))
+    image = pixels(figure).convert("RGB")
+    assert image.getpixel((1, 1)) == (255, 255, 255)
+    present = {"#{:02x}{:02x}{:02x}".format(*colour) for _, colour in image.getcolors(image.width * image.height)}
+    assert {TRANSPORTS[name].colour.lower() for name in ALL} <= present
+
+
+def test_drawing_leaves_no_trace_in_matplotlib_and_takes_none_from_it():
+    plain = pixels(plots.timeline(compared("polling", "websocket"))).tobytes()
+    with matplotlib.rc_context({"figure.facecolor": "black", "axes.facecolor": "black", "font.size": 30,
+                                "savefig.facecolor": "black"}):
+        before = dict(matplotlib.rcParams)
+        figure = plots.timeline(compared("polling", "websocket"))
+        assert pixels(figure).tobytes() == plain
+        assert dict(matplotlib.rcParams) == before
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    assert pyplot.get_fignums() == []
+
+
+# --- the timeline -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("client", [0, 3])
+def test_hollow_ticks_are_the_clients_wasted_polls_and_filled_ones_brought_news(client):
+    comparison = compared("polling", "websocket")
+    figure = plots.timeline(comparison, client)
+    polls = [p for p in comparison["polling"].polls if p.client == client]
+    hollow, filled = drawn(figure, "polling:wasted"), drawn(figure, "polling:news")
+    assert list(hollow.get_xdata()) == [p.at_s for p in polls if p.wasted]
+    assert list(filled.get_xdata()) == [p.at_s for p in polls if not p.wasted]
+    assert len(hollow.get_xdata()) > 0
+    assert to_hex(hollow.get_markerfacecolor()) == "#ffffff"
+    assert to_hex(filled.get_markerfacecolor()) == TRANSPORTS["polling"].colour.lower()
+    assert f"{len(hollow.get_xdata())} of {len(polls)} polls wasted" in figure.caption
+    assert f"{len(polls)} polls, {len(hollow.get_xdata())} wasted" in figure.alt
+
+
+def test_updates_are_lines_pushes_are_dots_and_bars_reach_from_one_to_the_other():
+    comparison = compared("polling", "websocket")
+    figure = plots.timeline(comparison, 2)
+    assert [segment[0][0] for segment in drawn(figure, "updates").get_segments()] == list(AT_S)
+    assert list(drawn(figure, "websocket:pushes").get_xdata()) == [at_s + 0.002 for at_s in AT_S]
+    heard = [h for h in comparison["polling"].heard if h.client == 2]
+    waits = [(segment[0][0], segment[1][0]) for segment in drawn(figure, "polling:waits").get_segments()]
+    assert np.array(waits) == pytest.approx(np.array([(AT_S[h.seq - 1], h.received_s) for h in heard]))
+    assert figure.figure.axes[0].get_xlabel().startswith("seconds after the start")
+
+
+def test_what_is_heard_after_the_clock_stopped_is_drawn_but_not_counted():
+    figure = plots.timeline(compared("polling", at_s=(1.0, 3.99)))
+    late = drawn(figure, "polling:after").get_xdata()
+    assert len(late) == 1
+    assert late[0] > 4.0
+    assert "of 8 polls" in figure.caption
+    assert "2 of 2 updates heard" in figure.caption
+
+
+def test_a_poll_without_an_answer_is_a_cross_and_counts_as_neither():
+    run = made()
+    run = dataclasses.replace(run, polls=tuple(dataclasses.replace(p, wasted=None) for p in run.polls))
+    figure = plots.timeline(run)
+    assert len(drawn(figure, "polling:lost").get_xdata()) == 8
+    assert len(drawn(figure, "polling:wasted").get_xdata()) == 0
+    assert "no answer" in texts(figure)
+
+
+def test_a_long_run_shows_its_first_sixty_intervals_and_says_so():
+    run = made(duration_s=100.0, at_s=tuple(np.arange(0.7, 100, 3.1)))
+    figure = plots.timeline(run)
+    assert figure.caption.startswith("The first 30 s.")
+    ticks = [*drawn(figure, "polling:wasted").get_xdata(), *drawn(figure, "polling:news").get_xdata()]
+    assert len(ticks) == 60
+    assert max(ticks) < 30
+    assert plots.timeline(run, until_s=5).caption.startswith("The first 5 s.")
+
+
+def test_there_is_no_client_beyond_the_last():
+    with pytest.raises(ValueError, match="between 0 and 3"):
+        plots.timeline(compared("polling"), client=4)
+    with pytest.raises(ValueError, match="nothing to draw"):
+        plots.timeline(Comparison(()))
+
+
+# --- theory beside measurement ----------------------------------------------------------------------------------------
+
+
+def test_the_wasted_points_lie_at_the_measured_shares_and_the_curve_is_theory():
+    runs = sweep(1.0, 0.1, 0.4)
+    figure = plots.wasted_curve(runs)
+    points = drawn(figure, "polling:measured").get_xydata()
+    assert points == pytest.approx(np.array([(2 * m.interval_s, m.wasted / m.requests) for m in runs]))
+    given = drawn(figure, "given").get_xydata()
+    assert sorted(y for _, y in given) == pytest.approx(sorted(m.predicted.wasted_fraction for m in runs))
+    x, y = drawn(figure, "theory").get_data()
+    assert np.interp(0.7, x, y) == pytest.approx(math.exp(-0.7), abs=1e-3)
+    assert figure.figure.axes[0].get_xscale() == "log"
+
+
+def test_the_real_week_of_earthquakes_lies_on_the_curve():
+    figure = plots.wasted_curve(sweep(0.5))
+    ((x, y),) = drawn(figure, "earthquakes").get_xydata()
+    times = [at_s for at_s, _ in catalogue()]
+    gaps = np.diff(times)
+    assert x == pytest.approx(60 / gaps.mean(), rel=1e-3)
+    assert y == pytest.approx(1 - np.minimum(gaps, 60).sum() / times[-1], abs=1e-3)
+    assert y == pytest.approx(math.exp(-x), abs=5e-3)
+    assert "84.4%" in figure.caption
+    assert "84.4%" in figure.alt
+
+
+def test_the_wasted_curve_says_how_far_the_worst_run_is_off():
+    good, bad = made(), made(interval_s=1.0)
+    bad = dataclasses.replace(bad, wasted=bad.wasted + 4)
+    off = abs(bad.wasted_fraction - bad.predicted.wasted_fraction) * 100
+    assert off > 10
+    assert f"within {off:.1f} percentage points" in plots.wasted_curve([good, bad]).caption
+
+
+def test_labels_are_written_as_they_are_and_joined_where_points_coincide():
+    runs = [made("polling"), made("conditional"), made("websocket")]
+    said = texts(plots.wasted_curve(runs, ["$a_b$", "ETag", "push"]))
+    assert "$a_b$ and ETag" in said
+    assert "push" in said
+    with pytest.raises(ValueError, match="3 measurements need as many labels, not 1"):
+        plots.wasted_curve(runs, ["one"])
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_a_share_of_nought_or_one_is_drawn_like_any_other(share):
+    run = made()
+    run = dataclasses.replace(run, wasted=run.requests * share)
+    curve, slide = plots.wasted_curve([run]), plots.overview(Comparison((run,)))
+    assert drawn(curve, "polling:measured").get_ydata()[0] == share
+    assert f"{share * 100}%" in texts(slide)
+    for figure in (curve, slide):
+        assert pixels(figure).width > 500
+
+
+def test_the_latency_sweep_is_drawn_in_any_order_with_whiskers_to_the_95th_percentile():
+    runs = sweep(2.0, 0.1, 0.5)
+    figure = plots.latency_curve(runs)
+    ordered = sorted(runs, key=lambda m: m.interval_s)
+    assert list(drawn(figure, "polling:measured").get_xdata()) == [0.1, 0.5, 2.0]
+    assert list(drawn(figure, "polling:measured").get_ydata()) == [m.latency_s.mean() for m in ordered]
+    tops = [segment[1][1] for segment in drawn(figure, "polling:whiskers").get_segments()]
+    assert tops == pytest.approx([np.percentile(m.latency_s, 95) for m in ordered])
+    x, y = drawn(figure, "theory").get_data()
+    assert y == pytest.approx(x / 2 + 0.0001)
+    assert plots.latency_curve(runs[::-1]).caption == figure.caption
+    assert plots.latency_curve(runs[:1]).figure.axes[0].get_xscale() == "linear"
+
+
+def test_a_latency_distribution_rises_to_one_through_every_sample():
+    comparison = compared("polling", "websocket")
+    figure = plots.latencies(comparison)
+    samples = comparison["polling"].latency_s
+    x, y = drawn(figure, "polling:ecdf").get_data()
+    assert list(x) == sorted(samples)
+    assert y == pytest.approx(np.arange(1, len(samples) + 1) / len(samples))
+    assert drawn(figure, "half").get_xdata()[0] == 0.25
+    assert figure.figure.axes[0].get_xscale() == "log"
+    assert "T/2 = 250 ms" in texts(figure)
+    median = np.median(samples)
+    assert f"{median * 1e3:.3g} ms" in figure.caption
+    assert "WebSocket brings half within 2 ms" in figure.caption
+
+
+def test_many_samples_are_thinned_without_leaving_the_distribution():
+    run = made("websocket", clients=1000)
+    run = dataclasses.replace(run, latency_s=np.random.default_rng(1).exponential(0.003, 5000))
+    x, y = drawn(plots.latencies(run), "websocket:ecdf").get_data()
+    assert len(x) == 400
+    assert [(run.latency_s <= value).mean() for value in x] == pytest.approx(y)
+    assert (x[0], x[-1]) == (run.latency_s.min(), run.latency_s.max())
+
+
+def test_load_counts_the_requests_of_the_clock_beside_theory():
+    runs = [made(name, clients=n) for name in ("websocket", "polling") for n in (40, 10, 20)]
+    figure = plots.load_curve(runs)
+    left, right = figure.figure.axes
+    assert left.get_title(loc="left") == "requests per second"
+    assert right.get_title(loc="left") == "server CPU, cores"
+
+    def line(ax, gid):
+        (found,) = [a for a in ax.lines if a.get_gid() == gid]
+        return found.get_xydata().tolist()
+
+    assert line(left, "polling:measured") == [[10, 20], [20, 40], [40, 80]]
+    assert line(left, "polling:theory") == [[0, 0], [10, 20], [20, 40], [40, 80]]
+    assert line(left, "websocket:measured") == [[10, 0], [20, 0], [40, 0]]  # it subscribed before the clock
+    cpu = [0.0002 * 2 * n * 4 / 4.5 for n in (10, 20, 40)]
+    assert [y for _, y in line(right, "polling:measured")] == pytest.approx(cpu)
+    assert "80 requests per second (theory 80)" in figure.alt
+    assert "80 times a second for 40 clients" in figure.caption
+
+
+def test_cost_against_staleness_has_a_curve_for_polling_and_a_point_for_each_push():
+    runs, pushes = sweep(2.0, 0.1, 0.5), [made("websocket"), made("sse", push_s=0.004)]
+    figure = plots.cost_staleness(runs, pushes)
+    points = drawn(figure, "polling:measured").get_xydata()
+    assert points == pytest.approx(np.array([[m.latency_mean_s, 1 / m.interval_s]
+                                             for m in sorted(runs, key=lambda m: m.interval_s)]))
+    assert drawn(figure, "websocket:measured").get_xydata() == pytest.approx(np.array([[0.002, len(AT_S) / 4]]))
+    assert drawn(figure, "sse:measured").get_xydata() == pytest.approx(np.array([[0.004, len(AT_S) / 4]]))
+    x, y = drawn(figure, "theory").get_data()
+    assert y == pytest.approx(1 / (2 * (x - 0.0001)))
+    assert drawn(figure, "rate").get_ydata()[0] == 2.0
+    assert "older than 250 ms on average" in figure.caption  # 1 / (2 lambda)
+    assert "WebSocket sends 1.25 messages" in figure.caption
+    assert pixels(plots.cost_staleness(runs)).width > 500
+
+
+# --- bars, memory, overview -------------------------------------------------------------------------------------------
+
+
+def test_bars_are_bytes_per_delivery_to_and_from_clients():
+    comparison = compared("polling", "websocket")
+    figure = plots.bytes_per_delivery(comparison)
+    bars = {bar.get_gid(): bar for bar in figure.figure.axes[0].patches}
+    for m in comparison:
+        to, back = bars[f"{m.transport}:to"], bars[f"{m.transport}:from"]
+        assert to.get_width() == pytest.approx(m.bytes_sent / m.deliveries)
+        assert back.get_x() == pytest.approx(to.get_width())
+        assert back.get_width() == pytest.approx(m.bytes_received / m.deliveries)
+        assert f"{m.bytes_per_delivery:,.0f}" in texts(figure)
+    ratio = comparison["polling"].bytes_per_delivery / comparison["websocket"].bytes_per_delivery
+    assert f"{ratio:.1f} times as many as WebSocket" in figure.caption
+
+
+def test_the_slope_of_memory_is_what_a_connection_costs():
+    counts = [1000, 0, 500]
+    figure = plots.memory_per_connection(counts, [20 * 2**20 + 16 * 1024 * n for n in counts])
+    assert list(drawn(figure, "measured").get_xdata()) == [0, 500, 1000]
+    assert drawn(figure, "measured").get_ydata() == pytest.approx([20, 20 + 500 / 64, 20 + 1000 / 64])
+    assert "16.0 KiB" in figure.caption
+    assert "16.0 KiB a connection" in texts(figure)
+    assert "KiB" not in plots.memory_per_connection([100], [30 << 20]).caption
+    with pytest.raises(ValueError, match="one length"):
+        plots.memory_per_connection([1, 2], [1])
+    with pytest.raises(ValueError, match="one length"):
+        plots.memory_per_connection([], [])
+
+
+def test_the_overview_holds_all_four_views_and_the_numbers_it_captions():
+    comparison = compared("polling", "websocket")
+    figure = plots.overview(comparison)
+    polling = comparison["polling"]
+    bars = {bar.get_gid(): bar for ax in figure.figure.axes for bar in ax.patches}
+    assert len(figure.figure.axes) == 4
+    assert bars["polling:wasted"].get_width() == polling.wasted_fraction
+    assert bars["polling:bytes"].get_width() == pytest.approx(polling.bytes_per_delivery)
+    assert drawn(figure, "polling:theory").get_xdata()[0] == polling.predicted.wasted_fraction
+    assert drawn(figure, "polling:median").get_xdata()[0] == np.median(polling.latency_s)
+    assert drawn(figure, "websocket:pushes").get_xdata() == pytest.approx(np.array(AT_S) + 0.002)
+    share = f"{polling.wasted / polling.requests:.1%}"
+    assert f"wasted {share} of its {polling.requests} requests" in figure.caption
+    assert "WebSocket wasted none and heard news 2 ms after" in figure.caption
+    assert share in figure.alt
+
+
+def test_a_comparison_draws_itself_and_saves(tmp_path):
+    figure = compared("polling", "websocket").figure(tmp_path / "overview.png")
+    assert isinstance(figure, plots.Figure)
+    assert (tmp_path / "overview.png").stat().st_size < 90_000
+
+
+# --- the map ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_map_has_a_dot_for_every_event_of_the_week_coloured_by_depth():
+    figure = plots.earthquake_map()
+    by_depth = {low: drawn(figure, f"depth:{low}") for low in (0, 70, 300)}
+    depths = np.array([data["depth_km"] for _, data in catalogue()])
+    assert [len(dots.get_offsets()) for dots in by_depth.values()] == [
+        (depths < 70).sum(), ((depths >= 70) & (depths < 300)).sum(), (depths >= 300).sum()]
+    assert len({to_hex(dots.get_facecolor()[0]) for dots in by_depth.values()}) == 3
+    assert figure.caption.startswith(f"{len(depths):,} events")
+    assert "U.S. Geological Survey" in figure.caption
+    assert "Natural Earth" in figure.caption
+    largest = max((data for _, data in catalogue()), key=lambda data: data["magnitude"] or 0)
+    assert f"magnitude {largest['magnitude']:g}" in figure.alt
+    assert figure.figure.axes[0].get_aspect() == 1  # equirectangular: a degree is as wide as high
+
+
+def test_no_outline_of_the_land_crosses_the_map_at_the_date_line():
+    rings = [path.vertices for path in drawn(plots.earthquake_map([]), "land").get_paths()]
+    assert len(rings) > 100
+    jumps = [np.abs(np.diff(ring[:, 0]))[np.abs(ring[1:, 1]) < 89.9].max() for ring in rings]
+    assert max(jumps) < 60
+
+
+def test_area_grows_with_magnitude_and_events_without_one_are_the_smallest():
+    def quake(number, magnitude):
+        return Update(number, 0.0, {"magnitude": magnitude, "longitude": 10.0 * number, "latitude": 0.0,
+                                    "depth_km": -1.0, "place": "somewhere"})
+
+    figure = plots.earthquake_map([quake(1, None), quake(2, -0.6), quake(3, 4.0), quake(4, 6.0)])
+    dots = drawn(figure, "depth:0")
+    area = dict(zip(dots.get_offsets()[:, 0], dots.get_sizes(), strict=True))
+    assert area[10.0] == area[20.0] < area[30.0] < area[40.0]
+    assert area[40.0] / area[30.0] == pytest.approx(10)
+    assert "1 without a magnitude" in figure.alt
+    assert "magnitude 6" in plots.earthquake_map([quake(1, 6.0)]).caption
+    assert plots.earthquake_map([quake(1, None)]).caption.startswith("1 event, 0 of magnitude 4.5 or more.")
+    assert plots.earthquake_map([]).caption.startswith("No event.")
+
+
+def test_the_map_takes_what_a_schedule_yields():
+    updates = list(earthquakes(speed=240).updates(20.0))
+    assert f"{len(updates)} events" in plots.earthquake_map(iter(updates)).caption
+
+
+# --- every figure, at the edges ---------------------------------------------------------------------------------------
+
+
+EDGES = {
+    "one transport": [made()],
+    "five transports": [made(name) for name in ALL],
+    "no deliveries": [unheard(), unheard("websocket")],
+    "one without": [made(), unheard("websocket")],
+    "one client, one update": [made(clients=1, at_s=(2.0,)), made("sse", clients=1, at_s=(2.0,))],
+    "a thousand clients": [made(clients=1000), made("websocket", clients=1000)],
+}
+FIGURES = {
+    "overview": lambda runs: plots.overview(Comparison(tuple(runs))),
+    "timeline": lambda runs: plots.timeline(Comparison(tuple(runs))),
+    "wasted_curve": plots.wasted_curve,
+    "latency_curve": plots.latency_curve,
+    "latencies": lambda runs: plots.latencies(Comparison(tuple(runs))),
+    "load_curve": plots.load_curve,
+    "cost_staleness": lambda runs: plots.cost_staleness(runs[:1], runs[1:]),
+    "bytes_per_delivery": lambda runs: plots.bytes_per_delivery(Comparison(tuple(runs))),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("edge", EDGES)
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_holds_at_the_edges(name, edge):
+    figure = FIGURES[name](EDGES[edge])
+    for words in (figure.alt, figure.caption):
+        assert len(words) > 30
+        assert words.endswith(".")
+        assert words[0].isupper() or words[0].isdigit()
+        assert "nan" not in words.lower()
+        assert "inf " not in words.lower()
+    png = base64.b64decode(figure._repr_mimebundle_()["image/png"])
+    assert len(png) < 90_000
+    image = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
+    assert image.shape[1] >= 1200
+    assert image.min() < 100
+    for edge in (image[:2], image[-2:], image[:, :2], image[:, -2:]):
+        assert edge.min() == 255, "ink touches the edge: something is cut off"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_is_smaller_than_eleven_points_on_a_figure_eight_inches_wide(name):
+    figure = FIGURES[name](EDGES["five transports"]).figure
+    sizes = [text.get_fontsize() for text in figure.findobj(matplotlib.text.Text) if text.get_text()]
+    assert len(sizes) > 5
+    assert min(sizes) / (figure.get_figwidth() / 8) >= 10.8
+
+
+def test_text_in_a_transports_colour_has_contrast_on_white():
+    for row in TRANSPORTS.values():
+        parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+                 for c in matplotlib.colors.to_rgb(plots._text_colour(row.colour))]
+        assert 1.05 / (np.dot(parts, (0.2126, 0.7152, 0.0722)) + 0.05) >= 4.5
+
+
+def test_transports_of_one_family_differ_in_shape_and_line_not_only_in_colour():
+    for family in ("pull", "push"):
+        rows = [row for row in TRANSPORTS.values() if row.family == family]
+        assert len({plots._marker(row) for row in rows}) == len(rows)
+        assert len({str(plots._dash(row)) for row in rows}) == len(rows)
