@@ -212,6 +212,8 @@ def test_a_long_run_shows_its_first_sixty_intervals_and_says_so():
 def test_there_is_no_client_beyond_the_last():
     with pytest.raises(ValueError, match="between 0 and 3"):
         plots.timeline(compared("polling"), client=4)
+    with pytest.raises(ValueError, match="above 0"):
+        plots.timeline(compared("polling"), until_s=0)
     with pytest.raises(ValueError, match="nothing to draw"):
         plots.timeline(Comparison(()))
 
@@ -297,7 +299,7 @@ def test_a_latency_distribution_rises_to_one_through_every_sample():
     assert "T/2 = 250 ms" in texts(figure)
     median = np.median(samples)
     assert f"{median * 1e3:.3g} ms" in figure.caption
-    assert "WebSocket brings half within 2 ms" in figure.caption
+    assert "WebSocket: half within 2 ms" in figure.caption
 
 
 def test_many_samples_are_thinned_without_leaving_the_distribution():
@@ -326,7 +328,7 @@ def test_load_counts_the_requests_of_the_clock_beside_theory():
     cpu = [0.0002 * 2 * n * 4 / 4.5 for n in (10, 20, 40)]
     assert [y for _, y in line(right, "polling:measured")] == pytest.approx(cpu)
     assert "80 requests per second (theory 80)" in figure.alt
-    assert "80 times a second for 40 clients" in figure.caption
+    assert "Polling: 80 requests a second for 40 clients" in figure.caption
 
 
 def test_cost_against_staleness_has_a_curve_for_polling_and_a_point_for_each_push():
@@ -341,7 +343,7 @@ def test_cost_against_staleness_has_a_curve_for_polling_and_a_point_for_each_pus
     assert y == pytest.approx(1 / (2 * (x - 0.0001)))
     assert drawn(figure, "rate").get_ydata()[0] == 2.0
     assert "older than 250 ms on average" in figure.caption  # 1 / (2 lambda)
-    assert "WebSocket sends 1.25 messages" in figure.caption
+    assert "WebSocket: 1.25 messages, news 2 ms old" in figure.caption
     assert pixels(plots.cost_staleness(runs)).width > 500
 
 
@@ -414,6 +416,7 @@ def test_the_map_has_a_dot_for_every_event_of_the_week_coloured_by_depth():
     assert "Natural Earth" in figure.caption
     largest = max((data for _, data in catalogue()), key=lambda data: data["magnitude"] or 0)
     assert f"magnitude {largest['magnitude']:g}" in figure.alt
+    assert f"300 km or deeper: {(depths >= 300).sum()}" in figure.alt
     assert figure.figure.axes[0].get_aspect() == 1  # equirectangular: a degree is as wide as high
 
 
@@ -479,13 +482,16 @@ def test_every_figure_holds_at_the_edges(name, edge):
         assert words[0].isupper() or words[0].isdigit()
         assert "nan" not in words.lower()
         assert "inf " not in words.lower()
+    full_size = edge == "five transports"
+    if not full_size:
+        figure.figure.set_dpi(60)  # quick to draw, the layout is the same
     png = base64.b64decode(figure._repr_mimebundle_()["image/png"])
     assert len(png) < 90_000
     image = np.asarray(Image.open(io.BytesIO(png)).convert("L"))
-    assert image.shape[1] >= 1200
+    assert image.shape[1] == figure.figure.get_figwidth() * (150 if full_size else 60)
     assert image.min() < 100
-    for edge in (image[:2], image[-2:], image[:, :2], image[:, -2:]):
-        assert edge.min() == 255, "ink touches the edge: something is cut off"
+    for border in (image[:2], image[-2:], image[:, :2], image[:, -2:]):
+        assert border.min() == 255, "ink touches the edge: something is cut off"
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -501,6 +507,12 @@ def test_text_in_a_transports_colour_has_contrast_on_white():
         parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
                  for c in matplotlib.colors.to_rgb(plots._text_colour(row.colour))]
         assert 1.05 / (np.dot(parts, (0.2126, 0.7152, 0.0722)) + 0.05) >= 4.5
+
+
+def test_labels_move_apart_but_not_below_the_axis():
+    assert plots._apart([100.0, 300.0], 17, lowest=0) == [100, 300]
+    assert plots._apart([100.0, 100.0], 17, lowest=0) == pytest.approx([91.5, 108.5])
+    assert plots._apart([5.0, 0.0, 1.0, 200.0], 17, lowest=0) == pytest.approx([34, 0, 17, 200], abs=3)
 
 
 def test_transports_of_one_family_differ_in_shape_and_line_not_only_in_colour():

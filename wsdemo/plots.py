@@ -81,7 +81,7 @@ class Figure:
         drawn, packed = io.BytesIO(), io.BytesIO()
         with matplotlib.rc_context():
             _set_style()
-            self.figure.savefig(drawn, format="rgba", dpi="figure")
+            self.figure.savefig(drawn, format="rgba", dpi=self.figure.dpi)
         size = self.figure.canvas.get_width_height(physical=True)
         image = Image.frombytes("RGBA", size, drawn.getvalue()).convert("RGB")
         colours = sorted(image.getcolors(image.width * image.height), reverse=True)
@@ -382,7 +382,8 @@ def load_curve(measurements: Iterable[Measurement]) -> Figure:
         ax.set_ylim(0, max(ax.dataLim.y1, 1e-3) * 1.12)
         ax.set_xlabel("clients")
         ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
-        ax.yaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
         _heading(ax, heading)
     steep = max(runs, key=_expected_request_rate)
@@ -394,10 +395,9 @@ def load_curve(measurements: Iterable[Measurement]) -> Figure:
     said = "; ".join(f"{m.label} with {m.clients:,} clients: {_plain(_request_rate(m))} requests per second (theory "
                      f"{_plain(_expected_request_rate(m))}), {_cores(m):.2g} cores" for m in most)
     heavy, light = max(most, key=_request_rate), min(most, key=_request_rate)
-    caption = (f"{heavy.label} asks the server {_plain(_request_rate(heavy))} times a second for {heavy.clients:,} "
-               f"clients and takes {_cores(heavy):.2g} of a core")
-    caption += (f"; {light.label} asks {_plain(_request_rate(light))} times for {light.clients:,} and takes "
-                f"{_cores(light):.2g}." if light is not heavy else ".")
+    said_of = [f"{m.label}: {_plain(_request_rate(m))} requests a second for {m.clients:,} clients, "
+               f"{_cores(m):.2g} of a core" for m in ([heavy] if light is heavy else [heavy, light])]
+    caption = "; ".join(said_of) + "."
     alt = f"Two panels against the number of clients: requests per second and server CPU. {said}."
     return Figure(figure, alt, caption)
 
@@ -447,13 +447,12 @@ def cost_staleness(sweep: Iterable[Measurement], pushes: Iterable[Measurement] =
     near = min(polls, key=lambda m: abs(math.log(m.interval_s * rate)), default=None)
     sentences = []
     if near is not None:
-        sentences.append(f"Polling every {_time(near.interval_s)} costs {_plain(_cost(near))} requests per second and "
-                         f"client and hears news {_time(near.latency_mean_s)} old")
+        sentences.append(f"{near.label} every {_time(near.interval_s)}: {_plain(_cost(near))} requests per second and "
+                         f"client, news {_time(near.latency_mean_s)} old")
     if best is not None:
-        sentences.append(f"{best.label} sends {_plain(_cost(best))} messages per second and hears it "
-                         f"{_time(best.latency_mean_s)} old")
-    sentences.append(f"polling is the cheaper of the two only when news may be older than {_time(0.5 / rate)} "
-                     "on average (T above 1/λ)")
+        sentences.append(f"{best.label}: {_plain(_cost(best))} messages, news {_time(best.latency_mean_s)} old")
+    sentences.append(f"polling is the cheaper only where news may be older than {_time(0.5 / rate)} on average "
+                     "(T above 1/λ)")
     points = "; ".join(f"{m.label}" + (f", T = {_time(m.interval_s)}" if _row(m).family == "pull" else "")
                        + f": {_time(m.latency_mean_s)}, {_plain(_cost(m))} per second" for m in [*polls, *pushed])
     alt = ("Requests or messages per second and client against mean latency, both log axes: polling falls along a "
@@ -480,7 +479,7 @@ def bytes_per_delivery(comparison: Comparison) -> Figure:
     if heard:
         heavy = max(heard, key=lambda m: m.bytes_per_delivery)
         light = min(heard, key=lambda m: m.bytes_per_delivery)
-        caption = f"{heavy.label} moves {heavy.bytes_per_delivery:,.0f} bytes for each update that a client hears"
+        caption = f"{heavy.label}: {heavy.bytes_per_delivery:,.0f} bytes for each update that a client hears"
         if light is not heavy:
             caption += (f", {heavy.bytes_per_delivery / light.bytes_per_delivery:.1f} times as many as {light.label} "
                         f"({light.bytes_per_delivery:,.0f})")
@@ -536,12 +535,13 @@ def earthquake_map(updates: Iterable[Update] | None = None) -> Figure:
     depth_km); default: the whole week. Sources: U.S. Geological Survey (events), Natural Earth (land).
     """
     events = [data for _, data in catalogue()] if updates is None else [update.data for update in updates]
+    smallest = 4.0 if len(events) > 300 else 12.0
     figure = Canvas(figsize=_SIZE_IN, layout="constrained")
     ax = figure.subplots()
     ax.add_collection(PolyCollection(_land(), facecolors="#ECECE8", edgecolors="#B5B5B0", linewidths=0.6, gid="land"))
     for event_class in _DEPTHS:
         shown = sorted((e for e in events if _depth_class(e) is event_class), key=lambda e: -_area(e["magnitude"]))
-        areas = [_area(e["magnitude"]) for e in shown]
+        areas = [max(smallest, _area(e["magnitude"])) for e in shown]
         ax.scatter([e["longitude"] for e in shown], [e["latitude"] for e in shown], s=areas, color=event_class[2],
                    edgecolors="white", linewidths=[min(0.7, 0.12 * math.sqrt(area)) for area in areas],
                    gid=f"depth:{event_class[0]:.0f}", zorder=3)
@@ -557,8 +557,8 @@ def earthquake_map(updates: Iterable[Update] | None = None) -> Figure:
     keys = []
     for (low, high, colour), size in zip(_DEPTHS, (2, 4, 6), strict=True):
         keys.append(Line2D([], [], ls="none", marker="o", ms=10, color=colour, label=_depth_label(low, high)))
-        keys.append(Line2D([], [], ls="none", marker="o", ms=math.sqrt(_area(size)), mfc="none", mec=_INK,
-                           label=f"magnitude {size}"))
+        across = math.sqrt(max(smallest, _area(size)))
+        keys.append(Line2D([], [], ls="none", marker="o", ms=across, mfc="none", mec=_INK, label=f"magnitude {size}"))
     ax.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, frameon=False, fontsize=11.5,
               columnspacing=2.2, handletextpad=0.6)
     known = [e for e in events if e["magnitude"] is not None]
@@ -573,8 +573,8 @@ def earthquake_map(updates: Iterable[Update] | None = None) -> Figure:
     share = _share(len(deep) / len(events))
     count = "1 event" if len(events) == 1 else f"{len(events):,} events"
     caption = (f"{count}, {strong:,} of magnitude 4.5 or more{most}. {share} were 70 km deep or deeper. {sources}")
-    alt = (f"World map with {len(events):,} dots: " + ", ".join(
-        f"{sum(_depth_class(e) is c for e in events):,} {_depth_label(*c[:2])}" for c in _DEPTHS)
+    alt = (f"World map with {len(events):,} dots; " + ", ".join(
+        f"{_depth_label(*c[:2])}: {sum(_depth_class(e) is c for e in events):,}" for c in _DEPTHS)
         + f"{most}. {len(events) - len(known):,} without a magnitude.")
     return Figure(figure, alt, caption)
 
@@ -587,6 +587,8 @@ def _draw_timeline(ax: Axes, runs: Sequence[Measurement], client: int, until_s: 
     first = runs[0]
     if not 0 <= client < first.clients:
         raise ValueError(f"client must be between 0 and {first.clients - 1}, not {client!r}")
+    if until_s is not None and not until_s > 0:
+        raise ValueError(f"until_s must be a number of seconds above 0, not {until_s!r}")
     shown_s = until_s if until_s is not None else min(first.duration_s, _MOST_TICKS * first.interval_s)
     whole = shown_s >= first.duration_s
     edge_s = shown_s + (first.interval_s if whole else 0)
@@ -675,7 +677,9 @@ def _draw_latency_rows(ax: Axes, runs: Sequence[Measurement]) -> None:
         ax.annotate(_time(median), (median, y + 0.31), ha="center", va="bottom")
     low = min((m.latency_percentile_s(1) for m in heard), default=0.003)
     high = max((m.latency_percentile_s(99) for m in heard), default=0.3)
-    ax.set_xlim(max(low, 1e-6) / 3, max(high, 1e-5) * 3)
+    low, high = max(low, 1e-6) / 3, max(high, 1e-6) * 3
+    narrow = max(1.0, 100 / (high / low)) ** 0.5
+    ax.set_xlim(low / narrow, high * narrow * 1.0001)
     _log_ticks(ax.xaxis, _time, most=3)
     ax.grid(False, axis="y")
     _heading(ax, "latency  (❙ median)")
@@ -755,11 +759,11 @@ def _latency_caption(runs: Sequence[Measurement], half_s: float) -> str:
     slowest_s = max(m.latency_percentile_s(50) for m in heard)
     slow = next(m for m in heard if m.latency_percentile_s(50) > 0.97 * slowest_s)
     fast = min(heard, key=lambda m: m.latency_percentile_s(50))
-    caption = (f"Half of what {slow.label} brings is older than {_time(slow.latency_percentile_s(50))} "
+    caption = (f"{slow.label}: half of the news is heard within {_time(slow.latency_percentile_s(50))} "
                f"(T/2 = {_time(half_s)})")
     if fast is not slow:
         ratio = slow.latency_percentile_s(50) / max(fast.latency_percentile_s(50), 1e-9)
-        caption += (f"; {fast.label} brings half within {_time(fast.latency_percentile_s(50))}, "
+        caption += (f"; {fast.label}: half within {_time(fast.latency_percentile_s(50))}, "
                     f"{ratio:,.{0 if ratio >= 10 else 1}f} times as soon")
     return caption + "."
 
@@ -905,8 +909,8 @@ def _land() -> list[np.ndarray]:
 
 
 def _area(magnitude: float | None) -> float:
-    """Dot area in square points: tenfold for two magnitudes; the smallest where there is none or below 2."""
-    return 4.0 if magnitude is None else max(4.0, 0.3 * 10 ** (magnitude / 2))
+    """Dot area in square points: tenfold for two magnitudes, nothing where the catalogue gives none."""
+    return 0.0 if magnitude is None else 0.3 * 10 ** (magnitude / 2)
 
 
 def _depth_class(event: dict) -> tuple:
@@ -984,8 +988,10 @@ def _nothing(ax: Axes) -> None:
 
 
 def _log_ticks(axis, words: Callable[[float], str], *, most: int | None = None) -> None:
-    """Label a log axis at 1, 2 and 5 of each decade; with `most`, at that many decades or fewer."""
-    axis.set_major_locator(LogLocator(subs=(1,), numticks=most) if most else LogLocator(subs=(1, 2, 5)))
+    """Label a log axis at 1, 2 and 5 of each decade; with `most`, at that many whole decades or fewer."""
+    low, high = axis.get_view_interval()
+    decades = most is not None and high / low >= 100
+    axis.set_major_locator(LogLocator(subs=(1,), numticks=most) if decades else LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
     axis.set_minor_locator(NullLocator())
 
@@ -995,25 +1001,25 @@ def _label_ends(ax: Axes, ends: list[tuple[float, float, Transport]]) -> None:
     ax.figure.draw_without_rendering()
     scale = 72 / ax.figure.dpi
     wished = [ax.transData.transform((x, y))[1] * scale for x, y, _ in ends]
-    for (x, y, row), wish, place in zip(ends, wished, _apart(wished, 17.0), strict=True):
+    places = _apart(wished, 17.0, lowest=ax.bbox.y0 * scale)
+    for (x, y, row), wish, place in zip(ends, wished, places, strict=True):
         ax.annotate(row.label, (x, y), xytext=(10, place - wish), textcoords="offset points", va="center",
                     color=_text_colour(row.colour), annotation_clip=False)
 
 
-def _apart(places: Sequence[float], gap: float) -> list[float]:
-    """Return the places moved as little as needed so that neighbours are at least `gap` apart."""
+def _apart(places: Sequence[float], gap: float, lowest: float) -> list[float]:
+    """Return the places moved as little as needed so that neighbours are `gap` apart and none lies below `lowest`."""
     order = sorted(range(len(places)), key=lambda i: places[i])
     moved = list(places)
-    for _ in range(200):
-        clashes = False
+    for _ in range(100):
         for lower, upper in itertools.pairwise(order):
-            lacking = gap - (moved[upper] - moved[lower])
-            if lacking > 1e-6:
-                moved[lower] -= lacking / 2
-                moved[upper] += lacking / 2
-                clashes = True
-        if not clashes:
-            break
+            lacking = max(0.0, gap - (moved[upper] - moved[lower]))
+            moved[lower] -= lacking / 2
+            moved[upper] += lacking / 2
+    floor = lowest
+    for i in order:
+        moved[i] = max(moved[i], floor)
+        floor = moved[i] + gap
     return moved
 
 
