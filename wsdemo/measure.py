@@ -55,7 +55,7 @@ class Heard:
     latency_s: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Measurement:
     """What one transport cost in one run, and what theory predicted.
 
@@ -146,11 +146,14 @@ class Measurement:
     def __str__(self) -> str:
         return str(Comparison((self,)))
 
+    def __repr__(self) -> str:
+        return f"<Measurement of {self.transport}: {self.requests} requests, {self.deliveries} deliveries>"
+
     def _repr_html_(self) -> str:
         return Comparison((self,))._repr_html_()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Several measurements of one workload. Shows itself as a table, prediction beside measurement.
 
@@ -201,6 +204,9 @@ class Comparison:
         if path is not None:
             figure.save(path)
         return figure
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def _title(self) -> str:
         first = self.measurements[0]
