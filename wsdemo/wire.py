@@ -50,7 +50,7 @@ class WireError(ValueError):
     `code` says how to end it. Once frames flow it is the close code that the RFC names (section 7.4.1): 1002 protocol
     error, 1007 text that is not UTF-8, 1009 too big. A server that refuses a handshake answers with an HTTP status
     (400, 426); a client has nobody to tell and only reports 1006. `str(error)` is one sentence.
-    Built in the lesson `04_upgrade_the_connection`.
+    Used in the lesson `04_upgrade_the_connection`.
     """
 
     def __init__(self, code: int, sentence: str) -> None:
@@ -65,7 +65,7 @@ def new_key() -> str:
     """Return a fresh `Sec-WebSocket-Key`: 16 random bytes in base64, 24 characters (RFC 6455 section 4.1).
 
     It is no secret. It proves that the answer was made for this request and did not come out of a cache.
-    Built in the lesson `04_upgrade_the_connection`.
+    Used in the lesson `04_upgrade_the_connection`.
     """
     return base64.b64encode(secrets.token_bytes(16)).decode()
 
@@ -141,7 +141,7 @@ def handshake_check(response: bytes, key: str) -> None:
     """Check as the client that sent `key` that `response`, up to and with its empty line, opens a WebSocket.
 
     Raises WireError with code 1006 (never sent, only reported: there is no WebSocket yet to close).
-    Source: RFC 6455 section 4.1. Built in the lesson `04_upgrade_the_connection`.
+    Source: RFC 6455 section 4.1. Used in the lesson `04_upgrade_the_connection`.
     """
     first, headers = parse_head(response, code=1006)
     if first.split(" ")[:2] != ["HTTP/1.1", "101"]:
@@ -158,7 +158,7 @@ def split_head(buffer: Buffer) -> tuple[bytes, bytes] | None:
     """Split `buffer` behind the empty line that ends an HTTP head; None means that more bytes are needed.
 
     The rest is no longer HTTP: a server may send its first frame in the same packet as its 101.
-    Source: RFC 9112 section 2.1. Built in the lesson `04_upgrade_the_connection`.
+    Source: RFC 9112 section 2.1. Used in the lesson `04_upgrade_the_connection`.
     """
     head, empty_line, rest = bytes(buffer).partition(b"\r\n\r\n")
     return (head + empty_line, rest) if empty_line else None
@@ -168,7 +168,7 @@ def parse_head(head: bytes, *, code: int = 400) -> tuple[str, dict[str, str]]:
     """Return the first line of an HTTP head and its headers, names in lower case, repeated ones joined by commas.
 
     Raises WireError with `code` where the head does not end in its one empty line or a header has no name.
-    Source: RFC 9112 sections 2 to 5. Built in the lesson `04_upgrade_the_connection`.
+    Source: RFC 9112 sections 2 to 5. Used in the lesson `04_upgrade_the_connection`.
     """
     parts = split_head(head)
     if parts is None or parts[1]:
@@ -381,7 +381,7 @@ def parse_close(payload: bytes) -> tuple[int, str]:
     """Return code and reason of a close frame; an empty one gives `(1005, "")`, "no code came".
 
     Raises WireError 1002 for a lone byte or a code that may not be sent, 1007 for a reason that is not UTF-8.
-    Source: RFC 6455 sections 5.5.1, 7.1.5 and 7.4. Built in the lesson `04_upgrade_the_connection`.
+    Source: RFC 6455 sections 5.5.1, 7.1.5 and 7.4. Used in the lesson `04_upgrade_the_connection`.
     """
     if not payload:
         return 1005, ""
@@ -404,7 +404,7 @@ def describe(buffer: Buffer) -> str:
     """Return the first frame in `buffer` as a table for the eye, a field a line: bytes, bits, field and value.
 
     Nothing is refused: forbidden bits are shown as they are, and a frame that is cut says so at its end.
-    Source: the figure in RFC 6455 section 5.2. Built in the lesson `04_upgrade_the_connection`.
+    Source: the figure in RFC 6455 section 5.2. Used in the lesson `04_upgrade_the_connection`.
     """
     data = bytes(buffer)
     if len(data) < 2:
