@@ -57,7 +57,8 @@ def parser() -> argparse.ArgumentParser:
                     " stdout is JSON, for scripts; the sentences are on stderr.",
         epilog="example: python -m wsdemo serve polling websocket --port 8000 --schedule every --rate 1",
     )
-    serve.add_argument("transports", nargs="+", metavar="TRANSPORT", help=", ".join(TRANSPORTS))
+    serve.add_argument("transports", nargs="+", metavar="TRANSPORT",
+                       help=f"{', '.join(TRANSPORTS)}; or alone: echo, the first WebSocket program and its page")
     serve.add_argument("--port", type=int, default=0, metavar="P",
                        help="port of the first transport, the next one gets the next (default: any free ones)")
     serve.add_argument("--host", default="127.0.0.1", metavar="H",
@@ -151,7 +152,8 @@ def _picture(options: argparse.Namespace) -> str | None:
 def _serve(options: argparse.Namespace) -> None:
     from wsdemo import serve
 
-    names = [transport.name for transport in find(options.transports)]
+    is_echo = "echo" in options.transports
+    names = _only_echo(options) if is_echo else [transport.name for transport in find(options.transports)]
     if not 0 <= options.port <= 65536 - len(names):
         raise ValueError(f"--port must lie between 0 and {65536 - len(names)}, not {options.port}")
     if options.max_connections < 1:
@@ -161,11 +163,29 @@ def _serve(options: argparse.Namespace) -> None:
     # A service manager stops with SIGTERM what a person stops with Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with asyncio.Runner(loop_factory=lambda: serve.new_event_loop(options.max_connections)) as runner:
+        if is_echo:
+            from wsdemo import echo
+
+            runner.run(echo.run(
+                host=options.host, port=options.port, max_connections=options.max_connections,
+                allowed_hosts=options.allow_host, supervised=options.supervised,
+            ))
+            return
         runner.run(serve.run(
             names, _schedule(options), host=options.host, port=options.port, duration_s=options.duration,
             max_connections=options.max_connections, allowed_hosts=options.allow_host,
             supervised=options.supervised, hold=options.hold,
         ))
+
+
+def _only_echo(options: argparse.Namespace) -> list[str]:
+    """Return ["echo"]. Raises ValueError for whatever belongs to a feed, which the echo server does not have."""
+    if options.transports != ["echo"]:
+        raise ValueError("echo answers on its own and carries no updates: serve it without a transport")
+    feed = (options.rate, options.speed, options.start, options.seed, options.duration)
+    if options.schedule != "earthquakes" or options.hold or any(value is not None for value in feed):
+        raise ValueError("echo has no updates: it goes with --port, --host, --allow-host and --max-connections only")
+    return ["echo"]
 
 
 def _clients(_: argparse.Namespace) -> None:

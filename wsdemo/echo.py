@@ -1,0 +1,270 @@
+"""The classic first WebSocket program: it prints what a client says and answers with the time. With its page.
+
+Page and socket share one port: a plain GET of `/` answers the page, an upgrade at `/ws` opens the socket. So the
+page's Origin is the socket's Host, directly and behind a proxy, and the guard needs no list of pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack, suppress
+from datetime import datetime
+from functools import cache, partial
+from http import HTTPStatus
+from pathlib import Path
+
+import websockets
+from websockets.asyncio.server import Request, Response, ServerConnection
+from websockets.asyncio.server import serve as serve_websocket
+
+from wsdemo import jupyter
+from wsdemo.children import commands, say
+from wsdemo.guard import LOOPBACK_NAMES, Guard
+from wsdemo.limits import allow_connections
+from wsdemo.meter import Meter, listen
+
+MAX_MESSAGE_BYTES = 128 * 1024
+"""The longest message a client may send; a longer one is answered with close code 1009."""
+
+MAX_BUFFERED_BYTES = 256 * 1024
+"""What may wait for one client in the server's memory; one that falls further behind is cut off."""
+
+PAGES = Path(__file__).with_name("pages")
+FILES = {"/": "echo.html", "/echo.css": "echo.css", "/echo.js": "echo.js", "/echo.svg": "echo.svg"}
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+HEADERS = {
+    # Only this site's own files run or load, and a notebook on this site or this machine may show the page.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+                               " connect-src 'self'; base-uri 'none'; form-action 'none';"
+                               " frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    # Another server may get the same port tomorrow, and the browser must not show it this page.
+    "Cache-Control": "no-store",
+}
+
+
+def answer() -> str:
+    """Return the current time as text: ISO 8601 with milliseconds and the offset from UTC."""
+    return datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
+def shown(message: str | bytes) -> str:
+    """Return a client's message as it may be printed: quoted, so that it cannot steer the terminal, and cut short."""
+    if isinstance(message, bytes):
+        return f"{len(message)} bytes"
+    return repr(message) if len(message) <= 200 else f"{message[:200]!r}... ({len(message)} characters)"
+
+
+class _Connection(ServerConnection):
+    """The library's connection, but one that does not wait for ever for a client that talks and never listens.
+
+    The library's own limits do not help there: its pings and its goodbye wait until what was written before is taken,
+    and what it writes by itself, a pong for each ping, waits for nothing. open_ones: the set it belongs to while it
+    is open; patience_s: how long it may be that more than the library's 32 KiB wait to be taken.
+    """
+
+    def __init__(self, open_ones: set[_Connection], patience_s: float, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self._open_ones = open_ones
+        self._patience_s = patience_s
+        self._end: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._open_ones.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open_ones.discard(self)
+        self._be_patient()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._end = asyncio.get_running_loop().call_later(self._patience_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._be_patient()
+        super().resume_writing()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
+            self.transport.abort()
+
+    def _be_patient(self) -> None:
+        if self._end is not None:
+            self._end.cancel()
+            self._end = None
+
+
+class EchoServer:
+    """The echo server, in the event loop of whoever starts it. Use as `async with EchoServer() as server:`.
+
+    host, port: where to listen, port 0 for any free one. allowed_hosts: host names that clients may use besides
+    localhost and `jupyter.public_hosts()`, the name of the hub that this notebook runs on; "*" for any.
+    max_connections: held at the same time; one more is refused with 503. heard: called with a line about each
+    message, `print` by default. open_timeout_s: how long a connection may take for its handshake. keepalive_s: seconds
+    between pings, and how long a client may take to answer one, or to take what is said to it.
+    Built in the lesson `05_push_the_news`.
+    """
+
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, allowed_hosts: Iterable[str] = (),
+                 max_connections: int = 100, heard: Callable[[str], object] = print, open_timeout_s: float = 5.0,
+                 keepalive_s: float = 20.0):
+        self.host = host
+        self.port = port
+        """The port it listens on, once started."""
+        self.meter = Meter()
+        self._wanted_port = port
+        self._guard = Guard(host, (*jupyter.public_hosts(), *allowed_hosts), max_connections)
+        self._heard = heard
+        self._patience_s = keepalive_s
+        self._limits = {"open_timeout": open_timeout_s, "ping_interval": keepalive_s, "ping_timeout": keepalive_s}
+        self._numbers = itertools.count(1)
+        self._connections: set[_Connection] = set()
+        self._stack: AsyncExitStack | None = None
+
+    async def __aenter__(self) -> EchoServer:
+        return await self.start()
+
+    async def __aexit__(self, *exc_info) -> None:
+        await self.stop()
+
+    def __repr__(self) -> str:
+        return f"<EchoServer: {self.url}>" if self.running else "<EchoServer: not running>"
+
+    @property
+    def running(self) -> bool:
+        return self._stack is not None
+
+    @property
+    def url(self) -> str:
+        """The socket's address, for programs on this machine."""
+        return f"ws://{self._authority}/ws"
+
+    @property
+    def page_url(self) -> str:
+        """The page's address, for the browser that shows this notebook; see `jupyter.page_url`."""
+        return jupyter.page_url(self.port) if self.host in LOOPBACK_NAMES else f"http://{self._authority}/"
+
+    @property
+    def _authority(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    async def start(self) -> EchoServer:
+        """Listen. Starting again while it runs changes nothing. Raises OSError if the port cannot be had."""
+        if self._stack is None:
+            async with AsyncExitStack() as stack:
+                sock = stack.enter_context(listen(self.meter, self.host, self._wanted_port))
+                await stack.enter_async_context(serve_websocket(
+                    self._attend, sock=sock, process_request=self._check, compression=None, server_header=None,
+                    max_size=MAX_MESSAGE_BYTES, max_queue=4, close_timeout=1,
+                    create_connection=partial(_Connection, self._connections, self._patience_s), **self._limits,
+                ))
+                self.port = sock.getsockname()[1]
+                self._stack = stack.pop_all()
+        return self
+
+    async def stop(self) -> None:
+        """Close every connection with code 1001 and stop listening. Stopping again changes nothing."""
+        stack, self._stack = self._stack, None
+        if stack is not None:
+            # The library would wait for those that never asked for anything, such as the spare connections that
+            # browsers keep, and for those that do not read what was said to them.
+            for connection in list(self._connections):
+                if connection.request is None or connection.transport.get_write_buffer_size():
+                    connection.transport.abort()
+            await stack.aclose()
+
+    async def _attend(self, connection: ServerConnection) -> None:
+        client = next(self._numbers)
+        with suppress(websockets.ConnectionClosed):  # clients leave as they like; that is no error of the server
+            async for message in connection:
+                self._heard(f"client {client} says {shown(message)}")
+                await connection.send(answer())
+
+    def _check(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer what is not a handshake at /ws; return None for what may become one, which the library judges."""
+        self.meter.requests += 1
+        # Before websockets 16 there was no attribute, and no request but GET came this far.
+        method = getattr(request, "method", "GET")
+        response = self._answer(connection, request, method)
+        if response is not None and method == "HEAD":
+            response.body = b""
+        return response
+
+    def _answer(self, connection: ServerConnection, request: Request, method: str) -> Response | None:
+        headers, path = request.headers, request.path.partition("?")[0]
+        # Which of two would the guard have to believe? RFC 9112 section 3.2 says so of Host, RFC 6454 7.3 of Origin.
+        if len(headers.get_all("Host")) != 1 or len(headers.get_all("Origin")) > 1:
+            return connection.respond(HTTPStatus.BAD_REQUEST, "A request has one Host and at most one Origin.\n")
+        if (refusal := self._guard.refusal(headers, self.meter.open_now)) is not None:
+            return connection.respond(HTTPStatus(refusal.status), refusal.reason + "\n")
+        if path != "/ws" and (path not in FILES or "Upgrade" in headers):
+            return connection.respond(HTTPStatus.NOT_FOUND, "The page is at /, the WebSocket at /ws.\n")
+        allowed = ("GET",) if path == "/ws" else ("GET", "HEAD")
+        if method not in allowed:
+            response = connection.respond(HTTPStatus.METHOD_NOT_ALLOWED, f"Ask with {' or '.join(allowed)}.\n")
+            response.headers["Allow"] = ", ".join(allowed)
+            return response
+        return None if path == "/ws" else _page(connection, FILES[path])
+
+
+def _page(connection: ServerConnection, name: str) -> Response:
+    response = connection.respond(HTTPStatus.OK, _read(name))
+    del response.headers["Content-Type"]
+    response.headers["Content-Type"] = f"{TYPES[Path(name).suffix]}; charset=utf-8"
+    response.headers.update(HEADERS)
+    return response
+
+
+@cache
+def _read(name: str) -> str:
+    return (PAGES / name).read_text(encoding="utf-8")
+
+
+_started: EchoServer | None = None
+
+
+async def start(**options) -> EchoServer:
+    """Start an echo server that lasts beyond this cell, and return it; end it with `await server.stop()`.
+
+    Meant for a notebook, where cells are run again: the server of an earlier call is stopped first. It runs in the
+    kernel's own event loop and ends with the kernel. The options are those of `EchoServer`.
+    """
+    global _started
+    if _started is not None:
+        await _started.stop()
+    _started = await EchoServer(**options).start()
+    return _started
+
+
+async def run(*, supervised: bool = False, max_connections: int = 100, **options) -> None:
+    """Serve in a process of its own: `python -m wsdemo serve echo`. Runs until cancelled, or until stdin ends.
+
+    The first line on stdout is JSON with the addresses; what clients say follows it. supervised: each command on
+    stdin is answered with the counters on stdout, and what clients say goes to stderr. The rest as for `EchoServer`.
+    """
+    allow_connections(max_connections)
+    # A port scanner's half a handshake is no reason for a traceback in the terminal.
+    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
+    out = sys.stderr if supervised else sys.stdout
+    options["heard"] = partial(print, file=out, flush=True)
+    async with EchoServer(max_connections=max_connections, **options) as server:
+        page_url = f"http://{server._authority}/"
+        if server.host not in LOOPBACK_NAMES:
+            print(f"warning: listening on {server.host}, so whoever can reach this machine can connect",
+                  file=sys.stderr)
+        say({"urls": {"echo": server.url, "page": page_url}, "ports": {"echo": server.port}})
+        if supervised:
+            async for _ in commands():
+                say({"echo": server.meter.snapshot()})
+        else:
+            print(f"The echo server's page: {page_url}\nIts WebSocket: {server.url}\nCtrl-C stops the server.",
+                  file=sys.stderr, flush=True)
+            await asyncio.Event().wait()
