@@ -14,7 +14,7 @@ import psutil
 shell = get_ipython()  # noqa: F821 - a kernel's own name
 loop = asyncio.get_running_loop()
 lost: list[str] = []
-LOOKS, PAUSE_S = 20, 0.05
+LOOKS, PAUSE_S = 10, 0.05
 """How often to look again, for cancelled tasks and ended children to be gone. All well, the first look is the last."""
 
 

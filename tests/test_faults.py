@@ -18,37 +18,34 @@ import asyncio
 async def fails():
     raise ValueError("planted")
 """
-LAST = "nothing left"
 
-# fault: the cells of its notebook, the cell that must turn red, and what it must say
-FAULTS = {
-    "an exception": (["1 / 0", "'a sound cell'"], "Cell 0", "ZeroDivisionError"),
+# Faults that turn a cell of their own red: their cells (the red one is the one before the last), and what it must say.
+IN_A_CELL = {
+    "an exception": (["1 / 0", "'sound'"], "ZeroDivisionError"),
     "a failed TaskGroup": (
-        [FAILS, "async with asyncio.TaskGroup() as group:\n    group.create_task(fails())", "'a sound cell'"],
-        "Cell 1", "an ExceptionGroup left the cell",
+        [FAILS, "async with asyncio.TaskGroup() as group:\n    group.create_task(fails())", "'sound'"],
+        "an ExceptionGroup left the cell",
     ),
     "an exception whose context is a group": (
-        ["try:\n    raise ExceptionGroup('', [ValueError()])\nexcept* ValueError:\n    raise KeyError"],
-        "Cell 0", "an ExceptionGroup left the cell",
+        ["try:\n    raise ExceptionGroup('', [ValueError()])\nexcept* ValueError:\n    raise KeyError", "'sound'"],
+        "an ExceptionGroup left the cell",
     ),
     "a lost task": (
-        [FAILS, "asyncio.create_task(fails()); None", "await asyncio.sleep(0)", "'a sound cell'"],
-        "Cell 2", "Task exception was never retrieved: ValueError('planted')",
+        [FAILS, "asyncio.create_task(fails()); None", "await asyncio.sleep(0)", "'sound'"],
+        "Task exception was never retrieved: ValueError('planted')",
     ),
-    "a lost task in the last cell": (
-        [FAILS, "asyncio.create_task(fails()); None"], LAST, "Task exception was never retrieved",
-    ),
-    "a failed task that is kept but never awaited": (
-        [FAILS, "task = asyncio.create_task(fails())", "'a sound cell'"], LAST, "a task failed and nobody looked",
-    ),
-    "a task that runs on": (
-        ["import asyncio", "task = asyncio.create_task(asyncio.sleep(60))"], LAST, "a running task",
-    ),
+    "a changed claim": (["print(6 * 7)", "'sound'"], "Cell outputs differ"),
+}
+
+# Faults that are seen only after the last cell of their notebook: their cells, and what is said then.
+AT_THE_END = {
+    "a lost task in the last cell": ([FAILS, "asyncio.create_task(fails()); None"], "was never retrieved"),
+    "a failed task that is kept": ([FAILS, "task = asyncio.create_task(fails())", "'sound'"], "nobody looked"),
+    "a task that runs on": (["import asyncio", "task = asyncio.create_task(asyncio.sleep(60))"], "a running task"),
     "a server that is not stopped": (
-        ["from wsdemo import serve", "server = await serve.start('polling')"], LAST, "a child process",
+        ["from wsdemo import serve", "server = await serve.start('polling')"], "a child process"
     ),
-    "an open port": (["import socket", "listener = socket.create_server(('127.0.0.1', 0))"], LAST, "an open port"),
-    "a changed claim": (["print(6 * 7)"], "Cell 0", "Cell outputs differ"),
+    "an open port": (["import socket", "listener = socket.create_server(('127.0.0.1', 0))"], "an open port"),
 }
 
 # The control: a task that is awaited, a server that is stopped, a claim that holds.
@@ -60,24 +57,27 @@ SOUND = [
 ]
 
 
-def notebook(sources: list[str], claim: str) -> nbformat.NotebookNode:
-    """Make a notebook as Restart & Run All leaves it; its last cell claims to have printed `claim`, if it prints."""
+def notebook(sources: list[str], claim: str = "") -> nbformat.NotebookNode:
+    """Make a notebook as Restart & Run All leaves it. A cell that prints claims to have printed `claim`."""
     cells = [nbformat.v4.new_code_cell(source, execution_count=n) for n, source in enumerate(sources, start=1)]
-    if "print" in sources[-1]:
-        cells[-1].metadata["tags"] = ["nbval-check-output"]
-        cells[-1].outputs = [nbformat.v4.new_output("stream", name="stdout", text=claim)]
+    for cell in cells:
+        if "print" in cell.source:
+            cell.metadata["tags"] = ["nbval-check-output"]
+            cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=claim)]
     return nbformat.v4.new_notebook(cells=cells)
 
 
 @pytest.fixture(scope="module")
 def red(tmp_path_factory) -> dict[str, dict[str, str]]:
-    """Run every planted notebook once, as a learner would; return what each red cell of each notebook says."""
+    """Run the planted notebooks once, as a learner would; return what each red cell of each notebook says."""
     folder = tmp_path_factory.mktemp("course")
     for name in NEEDED:
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     (folder / "notebooks").mkdir()
-    books = {fault: notebook(cells, claim="41\n") for fault, (cells, _, _) in FAULTS.items()}
+    books = {fault: notebook(cells) for fault, (cells, _) in AT_THE_END.items()}
+    # One kernel does for these: each fault is followed by a sound cell.
+    books["in cells"] = notebook([cell for cells, _ in IN_A_CELL.values() for cell in cells], claim="41\n")
     books["sound"] = notebook(SOUND, claim="42\n")
     for name, book in books.items():
         nbformat.write(book, folder / "notebooks" / f"{name}.ipynb")
@@ -93,12 +93,31 @@ def red(tmp_path_factory) -> dict[str, dict[str, str]]:
     return said
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_turns_its_notebook_red(red, fault):
-    """Each fault turns its own cell red, or the watch after the last one, says what it is, and no other cell is red."""
-    _, cell, words = FAULTS[fault]
-    assert list(red[fault]) == [cell]
-    assert words in red[fault][cell]
+def red_cells() -> dict[str, str]:
+    """Return, for each fault of IN_A_CELL, the name of the cell that must turn red."""
+    names, cells_so_far = {}, 0
+    for fault, (cells, _) in IN_A_CELL.items():
+        cells_so_far += len(cells)
+        names[fault] = f"Cell {cells_so_far - 2}"
+    return names
+
+
+@pytest.mark.parametrize("fault", IN_A_CELL)
+def test_a_planted_fault_turns_its_cell_red(red, fault):
+    """The cell says what is wrong with it."""
+    assert IN_A_CELL[fault][1] in red["in cells"][red_cells()[fault]]
+
+
+def test_sound_cells_between_planted_faults_stay_green(red):
+    """No fault is laid at another cell's door."""
+    assert list(red["in cells"]) == list(red_cells().values())
+
+
+@pytest.mark.parametrize("fault", AT_THE_END)
+def test_what_a_notebook_leaves_behind_turns_it_red(red, fault):
+    """What no cell can show is said after the last one, and there alone."""
+    assert list(red[fault]) == ["nothing left"]
+    assert AT_THE_END[fault][1] in red[fault]["nothing left"]
 
 
 def test_a_sound_notebook_stays_green(red):

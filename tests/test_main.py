@@ -36,6 +36,19 @@ def wsdemo(*arguments: str, folder, **options) -> subprocess.CompletedProcess:
     return subprocess.run([*COMMAND, *arguments], cwd=folder, timeout=TIMEOUT_S, **pipes, **options)
 
 
+@pytest.fixture
+def here(capsys):
+    """Run the command line to its end in this process."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess:
+        with pytest.raises(SystemExit) as end:
+            command_line.main([*arguments])
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, end.value.code, said.out, said.err)
+
+    return run
+
+
 @contextlib.contextmanager
 def running(*arguments: str, folder, **options):
     """Start the command line in `folder`, and make sure that it ends."""
@@ -262,12 +275,10 @@ REFUSED = {
     "serving a rate of the earthquakes": (["serve", "polling", "--rate", "1"], "--speed"),
     "serving for no time": (["serve", "polling", "--duration", "0"], "--duration"),
 }
-for _option, _more in {
+IMPOSSIBLE = {
     "--interval": ["--duration", "600"], "--duration": [], "--clients": LONG, "--speed": LONG,
     "--rate": [*LONG, "--schedule", "poisson"],
-}.items():
-    for _value in ("0", "-1", "nan", "inf"):
-        REFUSED[f"{_option} {_value}"] = (["compare", *_more, _option, _value], _option.strip("-"))
+}
 
 
 def assert_refused(run: subprocess.CompletedProcess, words: str) -> None:
@@ -288,6 +299,14 @@ def test_what_cannot_run_is_refused_in_one_line(case, tmp_path):
     assert_refused(wsdemo(*arguments, folder=tmp_path), words)
 
 
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf"])
+@pytest.mark.parametrize("option", IMPOSSIBLE)
+def test_numbers_that_make_no_run_are_refused(option, value, here, monkeypatch):
+    """In this process, where it can be seen that no server was even made."""
+    monkeypatch.setattr("wsdemo.measure.Server", lambda *_, **__: pytest.fail("a server was made"))
+    assert_refused(here("compare", *IMPOSSIBLE[option], option, value), option.strip("-"))
+
+
 @pytest.mark.skipif(resource is None, reason="no limit on open files here")
 def test_more_clients_than_open_files_are_refused_with_what_fits(tmp_path):
     """A limit of 256 open files, as on macOS, is read before anything starts."""
@@ -296,13 +315,10 @@ def test_more_clients_than_open_files_are_refused_with_what_fits(tmp_path):
     assert_refused(run, "at most 192")
 
 
-def test_a_picture_that_cannot_be_written_is_refused(monkeypatch, capsys, tmp_path):
+def test_a_picture_that_cannot_be_written_is_refused(here, monkeypatch, tmp_path):
     """Before the run, not after it. In this process, since root, who may run this test, may write anywhere."""
     monkeypatch.setattr(command_line.os, "access", lambda path, mode: False)
-    with pytest.raises(SystemExit) as end:
-        command_line.main(["compare", *LONG, "--plot", str(tmp_path / "x.png")])
-    said = capsys.readouterr()
-    assert_refused(subprocess.CompletedProcess([], end.value.code, said.out, said.err), "cannot be written")
+    assert_refused(here("compare", *LONG, "--plot", str(tmp_path / "x.png")), "cannot be written")
 
 
 # --- serve ------------------------------------------------------------------------------------------------------------
@@ -371,58 +387,55 @@ def test_a_server_that_is_supervised_ends_with_its_standard_input(tmp_path):
 
 
 @pytest.fixture
-def lab(monkeypatch, capsys):
-    """Run `lab` in this process, with JupyterLab's start replaced by a note of the command."""
-    started: list[list[str]] = []
+def lab(monkeypatch, here):
+    """Run `lab` as some user on some machine, and note the command that would start JupyterLab."""
 
-    def start(command, **_):
-        started.append(command)
-        return subprocess.CompletedProcess(command, 0)
-
-    def run(*arguments: str, uid: int, browser: bool = True, first: str = "pyproject.toml"):
+    def run(*arguments: str, uid: int = 1000, browser: bool = True, first: str = "pyproject.toml"):
+        started: list[list[str]] = []
         monkeypatch.setattr(command_line, "FIRST_NOTEBOOK", first)
         monkeypatch.setattr(command_line.os, "geteuid", lambda: uid, raising=False)
         monkeypatch.setattr(command_line, "_has_browser", lambda: browser)
-        monkeypatch.setattr(command_line.subprocess, "run", start)
-        with pytest.raises(SystemExit) as end:
-            command_line.main(["lab", *arguments])
-        return end.value.code, capsys.readouterr(), started
+        monkeypatch.setattr(
+            command_line.subprocess, "run",
+            lambda command, **_: started.append(command) or subprocess.CompletedProcess(command, 0),
+        )
+        return here("lab", *arguments), started
 
     return run
 
 
 def test_lab_refuses_to_run_as_root_and_says_what_to_do(lab):
     """JupyterLab would refuse in a page of log; here it is one line."""
-    code, said, started = lab(uid=0)
-    assert (code, started, said.out) == (2, [], "")
-    assert len(said.err.splitlines()) == 1 and "--allow-root" in said.err
+    run, started = lab(uid=0)
+    assert_refused(run, "--allow-root")
+    assert started == []
 
 
 def test_lab_opens_the_first_lesson_with_the_repository_as_root(lab):
     """A user with a browser gets JupyterLab without further words."""
-    code, said, started = lab(uid=1000)
-    (command,) = started
-    assert code == 0 and said.err == ""
+    run, (command,) = lab()
+    assert (run.returncode, run.stderr) == (0, "")
     assert command[:3] == [sys.executable, "-m", "jupyterlab"]
     assert command[-1].endswith("pyproject.toml") and "--no-browser" not in command and "--allow-root" not in command
 
 
 def test_lab_passes_on_what_it_was_told(lab):
     """Root in a container may go on, and the port is JupyterLab's."""
-    _, _, (command,) = lab("--allow-root", "--port", "9999", uid=0)
+    _, (command,) = lab("--allow-root", "--port", "9999", uid=0)
     assert "--allow-root" in command and "--ServerApp.port=9999" in command
 
 
 def test_lab_without_a_browser_says_how_to_reach_it(lab):
     """On a machine without a browser the address has to be opened on another one."""
-    _, said, (command,) = lab(uid=1000, browser=False)
-    assert "--no-browser" in command and "ssh -L" in said.err
+    run, (command,) = lab(browser=False)
+    assert "--no-browser" in command and "ssh -L" in run.stderr
 
 
 def test_lab_without_the_lessons_says_where_they_should_be(lab):
     """An installed copy has no lessons beside it."""
-    code, said, started = lab(uid=1000, first="notebooks/nowhere.ipynb")
-    assert (code, started) == (2, []) and "clone" in said.err
+    run, started = lab(first="notebooks/nowhere.ipynb")
+    assert_refused(run, "clone the repository")
+    assert started == []
 
 
 @pytest.mark.parametrize("job", ["", "compare", "serve", "lab"])
