@@ -17,7 +17,10 @@ ANSWER_TIMEOUT_S = 10.0
 
 @asynccontextmanager
 async def http_server(routes: dict[str, Callable], sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
-    """Serve `{path: handler}` for GET on `sock` while the body runs; every request is guarded and counted."""
+    """Serve `{path: handler}` for GET on `sock` while the body runs; every request is guarded and counted.
+
+    Its plain form is built in the lesson `01_answer_a_request`.
+    """
 
     @web.middleware
     async def guarded(request: web.Request, handler: Callable) -> web.StreamResponse:
