@@ -1,4 +1,4 @@
-"""The command line: `python -m wsdemo compare`, `serve` and `lab`."""
+"""The command line: `python -m wsdemo compare`, `serve`, `live` and `lab`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     main = Parser(prog="python -m wsdemo", description="Predict and measure what pull and push cost, on this machine.")
-    jobs = main.add_subparsers(dest="job", required=True, metavar="{compare,serve,lab}")
+    jobs = main.add_subparsers(dest="job", required=True, metavar="{compare,serve,live,lab}")
 
     compare = jobs.add_parser(
         "compare", help="measure transports side by side, and print what theory predicted for each number",
@@ -72,6 +72,8 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--hold", action="store_true", help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve)
 
+    _add_live(jobs)
+
     lab = jobs.add_parser("lab", help="open the lessons in JupyterLab",
                           description="Open JupyterLab at the first lesson, with this repository as its root.")
     lab.add_argument("--no-browser", action="store_true", help="only print the address, and open it yourself")
@@ -82,6 +84,24 @@ def parser() -> argparse.ArgumentParser:
     # What `measure` starts beside a server; it is spoken to on stdin and means nothing to people.
     jobs.add_parser("clients").set_defaults(run=_clients)
     return main
+
+
+def _add_live(jobs) -> None:
+    live = jobs.add_parser(
+        "live", help="open a page on which pull and push hear the same earthquakes",
+        description="Serve the live page and open it in a browser, until Ctrl-C. The page's address is on stdout.",
+        epilog="example, for a classroom: python -m wsdemo live --host 0.0.0.0 --port 8000",
+    )
+    live.add_argument("--host", default="127.0.0.1", metavar="H",
+                      help="address to listen on (default: %(default)s, this machine only)")
+    live.add_argument("--port", type=int, default=0, metavar="P", help="the page's port (default: any free one)")
+    live.add_argument("--allow-host", action="append", default=[], metavar="NAME",
+                      help="further host name by which browsers may come, such as a proxy's (may be repeated)")
+    live.add_argument("--no-browser", action="store_true", help="only print the address, and open it yourself")
+    live.add_argument("--speed", type=float, metavar="S", help="seconds of the week a second, at first (120)")
+    live.add_argument("--interval", type=float, metavar="T", help="seconds between two polls, at first (1)")
+    live.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+    live.set_defaults(run=_live)
 
 
 def _add_schedule(command: argparse.ArgumentParser) -> None:
@@ -188,6 +208,22 @@ def _only_echo(options: argparse.Namespace) -> list[str]:
     return ["echo"]
 
 
+def _live(options: argparse.Namespace) -> None:
+    from wsdemo import serve
+    from wsdemo.live import server
+
+    if not 0 <= options.port <= 65535:
+        raise ValueError(f"--port must lie between 0 and 65535, not {options.port}")
+    given = {"speed": options.speed, "interval_s": options.interval}
+    given = server.check_options({name: value for name, value in given.items() if value is not None})
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with asyncio.Runner(loop_factory=serve.new_event_loop) as runner:
+        runner.run(server.run(
+            host=options.host, port=options.port, allowed_hosts=options.allow_host, supervised=options.supervised,
+            opened=webbrowser.open if not options.no_browser and _has_browser() else None, **given,
+        ))
+
+
 def _clients(_: argparse.Namespace) -> None:
     from wsdemo import clients
 
@@ -233,7 +269,7 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         # 130 is the shell's word for "ended by Ctrl-C"; for a server that is its normal end.
-        sys.exit(0 if options.job == "serve" else 130)
+        sys.exit(0 if options.job in ("serve", "live") else 130)
 
 
 def _complain(job: str, error: Exception, status: int) -> int:

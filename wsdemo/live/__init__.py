@@ -1,0 +1,105 @@
+"""The live page: pull and push hear the same earthquakes, side by side. `python -m wsdemo live`, or a notebook.
+
+    sessions    what one page is given: a feed of its own, served to its two sides
+    server      the page's files and the few messages between page and server
+    *.js        the page, one small module a responsibility; main.js wires them together
+
+In a notebook, `page = await live.start()` starts it and `page` shows it. This file imports little, since Jupyter reads
+it at its own start for the tile in its launcher.
+"""
+
+from __future__ import annotations
+
+import html
+import sys
+from pathlib import Path
+
+STATIC = Path(__file__).parent
+
+
+class LivePage:
+    """The live page in a process of its own. Use as `async with LivePage() as page:`, or see `start`.
+
+    speed: seconds of the week a second of the replay; interval_s: seconds between two polls. Raises `ChildFailed` with
+    the server's own sentence if it cannot start. In JupyterLab the object shows the page itself.
+    """
+
+    def __init__(self, *, speed: float | None = None, interval_s: float | None = None, height_px: int = 900):
+        options = {"--speed": speed, "--interval": interval_s}
+        self._arguments = [str(word) for pair in options.items() if pair[1] is not None for word in pair]
+        self._height_px = height_px
+        self._child = None
+        self.port = 0
+
+    async def __aenter__(self) -> LivePage:
+        return await self.start()
+
+    async def __aexit__(self, *exc_info) -> None:
+        await self.stop()
+
+    @property
+    def running(self) -> bool:
+        return self._child is not None and self._child.alive
+
+    @property
+    def url(self) -> str:
+        """The page's address for the browser that shows this notebook; see `jupyter.page_url`."""
+        from wsdemo import jupyter
+
+        return jupyter.page_url(self.port)
+
+    async def start(self) -> LivePage:
+        """Start the process and wait until it listens. Starting again while it runs changes nothing."""
+        from wsdemo.children import Child
+
+        if not self.running:
+            self._child = Child("live", "--supervised", "--no-browser", *self._arguments)
+            try:
+                self.port = (await self._child.answer())["port"]
+            except BaseException:
+                self._child.kill()
+                raise
+        return self
+
+    async def stop(self) -> None:
+        """End the process and wait until it is gone. Stopping again changes nothing."""
+        child, self._child = self._child, None
+        if child is not None:
+            await child.stop()
+
+    def __repr__(self) -> str:
+        return f"<LivePage: {self.url}>" if self.running else "<LivePage: not running>"
+
+    def _repr_html_(self) -> str:
+        if not self.running:
+            return html.escape(repr(self))
+        url = html.escape(self.url, quote=True)
+        return (f'<iframe src="{url}" title="Pull and push hear the same earthquakes" width="100%"'
+                f' height="{self._height_px}" style="border:0"></iframe>'
+                f'<p><a href="{url}" target="_blank" rel="noopener">Open it in a tab of its own</a></p>')
+
+
+_started: LivePage | None = None
+
+
+async def start(**options) -> LivePage:
+    """Start the live page so that it lasts beyond this cell, and return it; end it with `await page.stop()`.
+
+    Meant for a notebook, where cells are run again: the page of an earlier call is stopped first. It ends with the
+    kernel, however the kernel ends. The options are those of `LivePage`.
+    """
+    global _started
+    if _started is not None:
+        await _started.stop()
+    _started = await LivePage(**options).start()
+    return _started
+
+
+def jupyter_tile() -> dict:
+    """Return what jupyter-server-proxy needs for a tile in JupyterLab's launcher (entry point of that group)."""
+    return {
+        "command": [sys.executable, "-m", "wsdemo", "live", "--no-browser", "--port", "{port}"],
+        "timeout": 30,
+        "new_browser_tab": False,
+        "launcher_entry": {"title": "Pull and push, live", "icon_path": str(STATIC / "icon.svg")},
+    }

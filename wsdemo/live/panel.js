@@ -1,0 +1,99 @@
+/** A side's half of the screen: its head, map, strip and state. It shows; what happens is decided elsewhere. */
+
+import { WorldMap } from "./map.js";
+import { element, write } from "./numbers.js";
+import { Strip } from "./strip.js";
+
+export class Panel {
+  /** actions: `choose(name)` is called with the transport that a person wants on this side. */
+  constructor(side, rings, transports, actions) {
+    this.side = side;
+    const root = document.getElementById("side").content.firstElementChild.cloneNode(true);
+    this.root = root;
+    root.dataset.side = side.name;
+    root.classList.add(side.name);
+    const find = (selector) => root.querySelector(selector);
+    this.nodes = Object.fromEntries(
+      ["family", "habit", "transport", "vain", "vain-label", "late", "late-label", "mark", "last-text", "state",
+        "state-text", "offers", "map", "strip", "unseen"].map((name) => [name, find(`.${name}`)]));
+    this.nodes.family.id = `${side.name}-title`;
+    root.setAttribute("aria-labelledby", this.nodes.family.id);
+    this.map = new WorldMap(this.nodes.map, rings);
+    this.strip = new Strip(this.nodes.strip);
+    this.transports = transports;
+    this.actions = actions;
+    this.nodes.transport.addEventListener("change", () => actions.choose(this.nodes.transport.value));
+  }
+
+  /** Say everything that depends on language, colours or transport. */
+  dress(texts, look) {
+    const { side, nodes } = this;
+    const cased = side.name === "left" ? "Left" : "Right";
+    Object.assign(this, { texts, cased });
+    this.root.style.setProperty("--mark", look.mark);
+    this.root.style.setProperty("--text", look.text);
+    write(nodes.family, texts.get(side.transport.family));
+    write(nodes.unseen, texts.get(`transport${cased}`));
+    nodes.transport.replaceChildren(...this.transports.map((transport) => element("option", {
+      value: transport.name, textContent: texts.label(transport), selected: transport.name === side.transport.name,
+    })));
+    write(nodes["late-label"], texts.get("late"));
+    this.map.setLook({ land: look.land, coast: look.coast, rim: look.rim, dot: look.mark, moves: look.moves });
+    this.strip.setLook({
+      ink: look.ink, line: look.line, mark: look.mark, ground: look.card, font: look.font,
+      texts: { source: texts.get("source"), reader: texts.get(side.polls ? "readerPull" : "readerPush") },
+    });
+    nodes.offers.replaceChildren();
+  }
+
+  /** Say the numbers of this moment. */
+  show({ measured }, intervalS) {
+    const { texts, nodes, side } = this;
+    const habit = side.polls ? "habitPolls" : side.holds ? "habitHeld" : "habitLong";
+    write(nodes.habit, texts.get(habit, { interval: texts.plain(intervalS) }));
+    write(nodes.vain, measured.share === null ? "–" : texts.share(measured.share));
+    write(nodes["vain-label"], texts.get("vain", { count: measured.requests }));
+    write(nodes.late, measured.latency === null ? "–" : texts.duration(measured.latency));
+    this.#showLast();
+    this.#showState();
+  }
+
+  /** What a screen reader is told of the pictures; seldom, since it changes all the time. */
+  describe({ measured }) {
+    const { texts, nodes } = this;
+    nodes.map.setAttribute("aria-label", texts.get(`map${this.cased}`, { count: this.side.seq }));
+    nodes.strip.setAttribute("aria-label", texts.get(`strip${this.cased}`, measured));
+  }
+
+  #showLast() {
+    const { texts, nodes, side } = this;
+    nodes.mark.classList.toggle("full", Boolean(side.last));
+    if (side.last) {
+      const { data, latencyS } = side.last;
+      const magnitude = data.magnitude === null ? texts.get("noMagnitude")
+        : `M ${texts.number(data.magnitude, { minimumFractionDigits: 1, maximumFractionDigits: 1 })}`;
+      write(nodes["last-text"], texts.get("heard", { magnitude, place: data.place, latency: texts.duration(latencyS) }));
+    } else {
+      write(nodes["last-text"], texts.get(side.polls ? "nothing" : "silent"));
+    }
+  }
+
+  #showState() {
+    const { texts, nodes, side } = this;
+    const { kind, untilMs } = side.state;
+    const never = kind === "broken" && side.transport.name === "websocket" && side.neverOpened >= 2;
+    nodes.state.dataset.kind = kind;
+    // Whole seconds, counted up: a status that changed every tenth would never stop being read out.
+    const wait = texts.plain(Math.max(1, Math.ceil(((untilMs ?? 0) - performance.now()) / 1000)));
+    write(nodes["state-text"], texts.get(never ? "never" : this.paused ? "paused" : kind, { wait }));
+    if (never !== nodes.offers.childElementCount > 0) {
+      nodes.offers.replaceChildren(...(never ? ["sse", "long_polling"] : []).map((name) => {
+        const transport = this.transports.find((one) => one.name === name);
+        const button = element("button", { type: "button", textContent: texts.label(transport) });
+        button.dataset.offer = name;
+        button.addEventListener("click", () => this.actions.choose(name));
+        return button;
+      }));
+    }
+  }
+}

@@ -1,0 +1,272 @@
+"""The page's server: its files, and the few small messages between page and server. The news comes from elsewhere.
+
+    GET  config                          what the page must know before it starts
+    GET  clock                           the server's clock in milliseconds
+    POST session                         ask for a session (sessions.Recipe); answers where its sides listen
+    POST session/ID/side                 {"side": "left", "transport": "sse"}; answers the side's new port
+    POST session/ID/beat                 the page is there; answers the counters and the clock
+    POST session/ID/end                  the page is leaving
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from importlib import resources
+from urllib.parse import urlsplit
+
+import psutil
+from aiohttp import web
+
+from wsdemo import jupyter
+from wsdemo.children import commands, say
+from wsdemo.guard import LOOPBACK_NAMES, Guard
+from wsdemo.limits import allow_connections
+from wsdemo.live import STATIC
+from wsdemo.live.sessions import (
+    DEFAULT_SPEED,
+    MAX_SESSIONS,
+    SIDES,
+    SPEED_RANGE,
+    Recipe,
+    Refused,
+    Sessions,
+    read_transport,
+)
+from wsdemo.meter import Meter, listen
+from wsdemo.tasks import background
+from wsdemo.transports import TRANSPORTS
+from wsdemo.updates import WEEK_START, catalogue, earthquakes
+
+DEFAULT_INTERVAL_S = 1.0
+INTERVAL_RANGE_S = (0.1, 10.0)
+PAGE_CONNECTIONS = 500
+MAX_BODY_BYTES = 1024
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+class LiveServer:
+    """The live page's server, in the event loop of whoever starts it. Use as `async with LiveServer() as server:`.
+
+    host, port: where to listen, port 0 for any free one; the sides of the sessions use free ports of the same host.
+    allowed_hosts: host names by which browsers may come, besides localhost and `jupyter.public_hosts()`.
+    speed, interval_s: what a page starts with. max_sessions: how many pages may watch.
+    """
+
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, allowed_hosts: Iterable[str] = (),
+                 speed: float = DEFAULT_SPEED, interval_s: float = DEFAULT_INTERVAL_S,
+                 max_sessions: int = MAX_SESSIONS):
+        self.host, self.port = host, port
+        self.sessions: Sessions | None = None
+        self._hosts = (*jupyter.public_hosts(), *allowed_hosts)
+        self._max_sessions = max_sessions
+        self._speed, self._interval_s = speed, interval_s
+        self._running = None
+
+    @property
+    def url(self) -> str:
+        """The page's address, for a browser on this machine."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/"
+
+    async def __aenter__(self) -> LiveServer:
+        self._running = self._run()
+        await self._running.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info) -> None:
+        await self._running.__aexit__(*exc_info)
+
+    @asynccontextmanager
+    async def _run(self) -> AsyncIterator[None]:
+        meter = Meter()
+        with listen(meter, self.host, self.port) as sock:
+            self.port = sock.getsockname()[1]
+            self.sessions = Sessions(self.host, self._hosts, self.port, self._max_sessions)
+            runner = web.AppRunner(self._app(meter), access_log=None, shutdown_timeout=0.1)
+            await runner.setup()
+            try:
+                async with background(self.sessions.sweep()):
+                    await web.SockSite(runner, sock).start()
+                    yield
+            finally:
+                await self.sessions.close()
+                await runner.cleanup()
+
+    def _app(self, meter: Meter) -> web.Application:
+        guard = Guard(self.host, self._hosts, PAGE_CONNECTIONS)
+
+        @web.middleware
+        async def guarded(request: web.Request, handler) -> web.StreamResponse:
+            refusal = guard.refusal(request.headers, meter.open_now)
+            if refusal is not None:
+                return web.json_response({"error": refusal.reason}, status=refusal.status)
+            try:
+                return await handler(request)
+            except Refused as error:
+                return web.json_response({"error": str(error)}, status=error.status)
+
+        app = web.Application(middlewares=[guarded], client_max_size=MAX_BODY_BYTES)
+        app.on_response_prepare.append(_protect)
+        app.add_routes([
+            web.get("/config", self._config),
+            web.get("/clock", self._clock),
+            web.post("/session", self._open),
+            web.post("/session/{id}/side", self._side),
+            web.post("/session/{id}/beat", self._beat),
+            web.post("/session/{id}/end", self._end),
+        ])
+        # The files are named one by one: what is not listed here cannot be asked for.
+        land = resources.files("wsdemo") / "data" / "land.json"
+        app.add_routes([_file("/land.json", land.read_bytes(), "application/json")])
+        for path in STATIC.iterdir():
+            if path.suffix in TYPES:
+                name = "/" if path.name == "index.html" else f"/{path.name}"
+                app.add_routes([_file(name, path.read_bytes(), TYPES[path.suffix])])
+        return app
+
+    async def _config(self, _: web.Request) -> web.Response:
+        rows = TRANSPORTS.values()
+        return web.json_response({
+            "transports": [{name: getattr(row, name) for name in ("name", "label", "family", "scheme", "colour")}
+                           for row in rows],
+            "speed": self._speed, "interval_s": self._interval_s, "interval_range_s": INTERVAL_RANGE_S,
+            "rate_per_s_at_speed_1": earthquakes(1.0).rate_per_s, "week_start": WEEK_START, "week_s": week_s(),
+            "last_s": catalogue()[-1][0],
+        })
+
+    async def _clock(self, _: web.Request) -> web.Response:
+        return web.json_response({"now_ms": time.perf_counter_ns() / 1e6})
+
+    async def _open(self, request: web.Request) -> web.Response:
+        session = await self.sessions.open(Recipe.read(await _read(request)))
+        return web.json_response(session.about())
+
+    async def _side(self, request: web.Request) -> web.Response:
+        session = self.sessions.find(request.match_info["id"])
+        message = await _read(request)
+        if not isinstance(message, dict) or set(message) != {"side", "transport"} or message["side"] not in SIDES:
+            raise Refused(f"a side is changed with its side ({' or '.join(SIDES)}) and its transport")
+        port = await session.serve(message["side"], read_transport(message["transport"]))
+        return web.json_response({"port": port})
+
+    async def _beat(self, request: web.Request) -> web.Response:
+        session = self.sessions.find(request.match_info["id"])
+        return web.json_response(session.beat() | {"now_ms": time.perf_counter_ns() / 1e6})
+
+    async def _end(self, request: web.Request) -> web.Response:
+        self.sessions.end(self.sessions.find(request.match_info["id"]).id)
+        return web.json_response({})
+
+
+def week_s() -> float:
+    """Return the length of the replayed week in seconds."""
+    return len(catalogue()) / earthquakes(1.0).rate_per_s
+
+
+def _file(name: str, body: bytes, content_type: str) -> web.RouteDef:
+    async def answer(_: web.Request) -> web.Response:
+        # A Response is used up by being sent, so each request gets its own.
+        response = web.Response(body=body, content_type=content_type, charset="utf-8")
+        response.enable_compression()
+        return response
+
+    return web.get(name, answer)
+
+
+async def _read(request: web.Request) -> object:
+    """Return the JSON of a message. Raises `Refused` for a body that is not declared as JSON or is none."""
+    # A form on another site can send text/plain without asking the browser's leave, but not this.
+    if request.content_type != "application/json":
+        raise Refused("messages are application/json", 415)
+    try:
+        return json.loads(await request.text())
+    except (ValueError, RecursionError) as error:
+        raise Refused("the message is not JSON") from error
+
+
+async def _protect(request: web.Request, response: web.StreamResponse) -> None:
+    """Only this site's files run; the page talks to its own host; a notebook on this site or machine may show it."""
+    host = _embeddable(request.host)
+    siblings = f" http://{host}:* ws://{host}:*" if host else ""
+    response.headers.update({
+        "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+                                   f" connect-src 'self'{siblings}; base-uri 'none'; form-action 'none';"
+                                   " frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        # Another server may get the same port tomorrow, and the browser must not show it this page.
+        "Cache-Control": "no-store",
+    })
+
+
+def _embeddable(host: str) -> str | None:
+    """Return the name in a Host header if it can stand in a policy without becoming part of its grammar."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return None
+    if re.fullmatch(r"[a-z0-9.-]+", name):
+        return name
+    return f"[{name}]" if re.fullmatch(r"[0-9a-f:.]+", name) else None
+
+
+async def run(*, opened=None, supervised: bool = False, **options) -> None:
+    """Serve the page in a process of its own until cancelled, or, supervised, until stdin ends.
+
+    opened: called with the page's address once it is served; the rest as for `LiveServer`. supervised: the first line
+    on stdout is JSON with the port.
+    """
+    allow_connections(2000)
+    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
+    async with LiveServer(**options) as server:
+        if supervised:
+            say({"url": server.url, "port": server.port})
+            async for _ in commands():
+                say({"sessions": len(server.sessions)})
+            return
+        if server.host not in LOOPBACK_NAMES:
+            print(f"warning: listening on {server.host}, so whoever can reach this machine can watch and use its ports",
+                  file=sys.stderr)
+        for url in _addresses(server):
+            print(url, flush=True)
+        print("Ctrl-C stops the page.", file=sys.stderr, flush=True)
+        if opened is not None:
+            await asyncio.to_thread(opened, f"http://127.0.0.1:{server.port}/"
+                                    if server.host in ("0.0.0.0", "127.0.0.1") else server.url)
+        await asyncio.Event().wait()
+
+
+def check_options(given: dict[str, float]) -> dict[str, float]:
+    """Return what a page is to start with. Raises ValueError for a speed or an interval outside its controls."""
+    ranges = {"speed": SPEED_RANGE, "interval_s": INTERVAL_RANGE_S}
+    for name, value in given.items():
+        low, high = ranges[name]
+        if not low <= value <= high:
+            raise ValueError(f"--{name.removesuffix('_s')} must lie between {low:g} and {high:g}, not {value:g}")
+    return given
+
+
+def _addresses(server: LiveServer) -> list[str]:
+    """Return the addresses that people type: for a server on every interface, this machine's own."""
+    if server.host not in ("0.0.0.0", "::"):
+        return [server.url]
+    family = "6" if server.host == "::" else "4"
+    found = sorted(_own_addresses(family))
+    shown = found or ["127.0.0.1" if family == "4" else "::1"]
+    return [f"http://{f'[{name}]' if ':' in name else name}:{server.port}/" for name in shown]
+
+
+def _own_addresses(family: str) -> set[str]:
+    wanted = socket.AF_INET6 if family == "6" else socket.AF_INET
+    return {
+        address.address.partition("%")[0]
+        for addresses in psutil.net_if_addrs().values() for address in addresses
+        if address.family == wanted and not address.address.startswith(("127.", "169.254.", "fe80", "::1"))
+    }

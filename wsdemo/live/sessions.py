@@ -1,0 +1,230 @@
+"""Sessions: what one page is given. A feed of its own, so that its controls change nobody else's view.
+
+The transports serve it unchanged, each side of the page on a listening socket of its own: so the meter of that socket
+counts what this side costs and nothing else, and a browser's limit of six connections to one host and port, which
+server-sent events and long polling would use up in a few tabs, is never met.
+
+A run of the feed is a recipe, `(speed, start_s)`, and a moment, `elapsed_s` after its start. Whoever has both can have
+the same run again, with the same seq for the same update: after a pause, or after the server was killed. That is why
+nothing is lost by either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from wsdemo.feed import LOG_SIZE, Feed
+from wsdemo.guard import Guard
+from wsdemo.meter import Meter, listen
+from wsdemo.transports import TRANSPORTS, find
+from wsdemo.updates import earthquakes
+
+SIDES = ("left", "right")
+DEFAULT_SPEED = 120.0
+"""Two minutes of the week a second: an earthquake every three seconds, which a person can follow."""
+SPEED_RANGE = (1.0, 20_000.0)
+MAX_SESSIONS = 40
+IDLE_S = 60.0
+"""A session whose page has said nothing for this long, and holds no connection, ends."""
+SILENT_S = 600.0
+"""A session whose page has said nothing for this long ends in any case: a sleeping laptop holds dead connections."""
+SIDE_CONNECTIONS = 16
+
+
+class Refused(ValueError):
+    """A page asked for what it cannot have. status: the HTTP status that says so."""
+
+    def __init__(self, reason: str, status: int = 400):
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a page asks for, checked. left, right: names of transports; the rest: see the module."""
+
+    speed: float
+    start_s: float
+    elapsed_s: float
+    left: str
+    right: str
+
+    @classmethod
+    def read(cls, message: object) -> Recipe:
+        """Return a page's message as a recipe. Raises `Refused` with a sentence for anything else."""
+        wanted = set(cls.__dataclass_fields__)
+        if not isinstance(message, dict) or set(message) != wanted:
+            raise Refused(f"a session is asked for with exactly {', '.join(sorted(wanted))}")
+        low, high = SPEED_RANGE
+        speed = _number(message, "speed", low, high)
+        start_s = _number(message, "start_s", 0, float("inf"))
+        try:
+            rate_per_s = earthquakes(speed, start_s).rate_per_s
+        except ValueError as error:
+            raise Refused(str(error)) from error
+        # What is older than the log could not be sent to anybody, and working it out would hold up every page.
+        elapsed_s = _number(message, "elapsed_s", 0, LOG_SIZE / rate_per_s)
+        return cls(speed, start_s, elapsed_s, *(read_transport(message[side]) for side in SIDES))
+
+
+class Session:
+    """One page's feed and the servers of its two sides. Open it with `open`, end it with `close`."""
+
+    def __init__(self, recipe: Recipe, host: str, guard: Guard):
+        self.id = secrets.token_urlsafe(12)
+        self.recipe = recipe
+        self.feed = Feed(earthquakes(recipe.speed, recipe.start_s))
+        self.heard_at_s = time.monotonic()
+        self._host, self._guard = host, guard
+        self._sides: dict[str, _Side] = {}
+
+    async def open(self) -> None:
+        """Start both sides, then the feed, as far into its run as the recipe says."""
+        try:
+            for side in SIDES:
+                await self.serve(side, getattr(self.recipe, side))
+        except BaseException:
+            await self.close()
+            raise
+        self.feed.start(time.perf_counter_ns() - round(self.recipe.elapsed_s * 1e9))
+
+    async def serve(self, side: str, name: str) -> int:
+        """Serve a side by this transport from now on, with counters at 0; return its port."""
+        new = _Side(name, self.feed, self._host, self._guard)
+        await new.open()
+        old, self._sides[side] = self._sides.get(side), new
+        if old is not None:
+            await old.close()
+        return new.port
+
+    async def close(self) -> None:
+        await asyncio.gather(*(side.close() for side in self._sides.values()))
+        await self.feed.stop()
+
+    def about(self) -> dict:
+        """Return what its page must know to connect."""
+        return {
+            "id": self.id, "epoch": self.feed.epoch, "t0_ms": self.feed.t0_ns / 1e6,
+            "rate_per_s": earthquakes(self.recipe.speed).rate_per_s,
+            "ports": {name: side.port for name, side in self._sides.items()},
+        }
+
+    def beat(self) -> dict:
+        """Note that its page is there, and return how things stand: the newest seq, and each side's counters."""
+        self.heard_at_s = time.monotonic()
+        return {"seq": self.feed.seq, "sides": {name: side.meter.snapshot() for name, side in self._sides.items()}}
+
+    def is_over(self, now_s: float) -> bool:
+        """Whether its page must be gone. A page in the background may speak once a minute, but holds connections."""
+        silent_s = now_s - self.heard_at_s
+        return silent_s > SILENT_S or (
+            silent_s > IDLE_S and not any(side.meter.open_now for side in self._sides.values()))
+
+
+class _Side:
+    """One transport on one port, held open by a task: what a transport opens must be closed by the same task."""
+
+    def __init__(self, name: str, feed: Feed, host: str, guard: Guard):
+        self.meter = Meter()
+        self.port = 0
+        self._module = TRANSPORTS[name].module()
+        self._feed, self._host, self._guard = feed, host, guard
+        self._end = asyncio.Event()
+        self._task: asyncio.Task | None = None
+
+    async def open(self) -> None:
+        opened = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._hold(opened), name="wsdemo live side")
+        await asyncio.wait([self._task, opened], return_when=asyncio.FIRST_COMPLETED)
+        if not opened.done():
+            await self._task  # raises why it could not open
+
+    async def _hold(self, opened: asyncio.Future) -> None:
+        with listen(self.meter, self._host) as sock:
+            self.port = sock.getsockname()[1]
+            async with self._module.serve(self._feed, sock, self._guard):
+                opened.set_result(None)
+                await self._end.wait()
+
+    async def close(self) -> None:
+        self._end.set()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+
+class Sessions:
+    """All pages' sessions. host: where their sides listen; page_port: whose pages may use them; limit: how many."""
+
+    def __init__(self, host: str, allowed_hosts: Iterable[str], page_port: int, limit: int = MAX_SESSIONS):
+        self._host, self._limit = host, limit
+        self._guard = Guard(host, allowed_hosts, SIDE_CONNECTIONS, [page_port])
+        self._open: dict[str, Session] = {}
+        self._opening = 0
+        self._closing: set[asyncio.Task] = set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def open(self, recipe: Recipe) -> Session:
+        """Open a session. Raises `Refused` when there are as many as this server may hold."""
+        if len(self._open) + self._opening >= self._limit:
+            raise Refused(f"{self._limit} pages are watching already, which is all this server holds; try again later",
+                          503)
+        session = Session(recipe, self._host, self._guard)
+        self._opening += 1
+        try:
+            await session.open()
+        finally:
+            self._opening -= 1
+        self._open[session.id] = session
+        return session
+
+    def find(self, name: str) -> Session:
+        """Return an open session. Raises `Refused` for one that never was or has ended."""
+        if name not in self._open:
+            raise Refused("this session has ended; ask for a new one", 404)
+        return self._open[name]
+
+    def end(self, name: str) -> None:
+        """End a session; whoever asks need not wait until its last connection is closed."""
+        session = self._open.pop(name, None)
+        if session is not None:
+            task = asyncio.create_task(session.close(), name="wsdemo live session closing")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def sweep(self, every_s: float = 5.0) -> None:
+        """For ever: end the sessions whose pages are gone."""
+        while True:
+            await asyncio.sleep(every_s)
+            now_s = time.monotonic()
+            for name in [session.id for session in self._open.values() if session.is_over(now_s)]:
+                self.end(name)
+
+    async def close(self) -> None:
+        """End all of them and wait until they are gone."""
+        for name in list(self._open):
+            self.end(name)
+        await asyncio.gather(*self._closing)
+
+
+def read_transport(name: object) -> str:
+    """Return the name of a transport. Raises `Refused`, naming those that exist, for anything else."""
+    if not isinstance(name, str):
+        raise Refused("a transport is named by a text")
+    try:
+        return find([name[:40]])[0].name
+    except ValueError as error:
+        raise Refused(str(error)) from error
+
+
+def _number(message: dict, name: str, low: float, high: float) -> float:
+    value = message[name]
+    # JSON's true would pass for 1, and Python reads the NaN and Infinity that JSON does not have.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise Refused(f"{name} must be a number between {low:g} and {high:g}")
+    return float(value)

@@ -1,0 +1,184 @@
+/** One side of the page as a reader: its place in the log, its timetable, its tally, and the transport it hears by. */
+
+import { hear as hearLongPoll } from "./long_poll.js";
+import { updatesUrl } from "./place.js";
+import { hear as hearPoll } from "./poll.js";
+import { hear as hearSse } from "./sse.js";
+import { sleep } from "./waits.js";
+import { hear as hearWebSocket } from "./websocket.js";
+
+const HEAR = {
+  polling: (side, url, signal) => hearPoll(side, url, signal),
+  conditional: (side, url, signal) => hearPoll(side, url, signal, true),
+  long_polling: hearLongPoll,
+  sse: hearSse,
+  websocket: hearWebSocket,
+};
+
+/**
+ * name: "left" or "right"; run: gives `nowS()` (seconds of the run) and `epoch`; watcher: told of what happens
+ * (`heard(side, update)`, `asked(side, request)`, `changed(side)`).
+ */
+export class Side {
+  #hearing = null;
+  #wake = null;
+
+  constructor(name, transport, run, watcher) {
+    Object.assign(this, { name, transport, run, watcher, seq: 0, lost: 0, state: { kind: "waiting" } });
+    this.setTimetable(0, 1);
+  }
+
+  /** Whether it asks by a timetable. */
+  get polls() {
+    return this.transport.name === "polling" || this.transport.name === "conditional";
+  }
+
+  /** Whether it holds one connection for ever. */
+  get holds() {
+    return this.transport.name === "sse" || this.transport.name === "websocket";
+  }
+
+  /** Forget the run that was: another one begins, with update 1. */
+  begin() {
+    this.seq = 0;
+    this.lost = 0;
+    this.last = null;
+  }
+
+  /** Count from now on. A held connection was asked for once and serves on, so it counts. */
+  setTimetable(sinceS, intervalS) {
+    this.timetable = { sinceS, intervalS };
+    this.tally = {
+      requests: this.holds && this.state.kind === "open" ? 1 : 0,
+      answered: 0, wasted: 0, heard: 0, timed: 0, latencySumS: 0, latencyWorstS: 0, duplicates: 0, failures: 0,
+    };
+    this.#wake?.abort();
+  }
+
+  /** Hear by the session's port for this side, until `disconnect`. */
+  connect(port) {
+    this.disconnect();
+    this.#hearing = new AbortController();
+    this.neverOpened = 0;
+    this.#set({ kind: "connecting" });
+    HEAR[this.transport.name](this, updatesUrl(port, this.transport.scheme), this.#hearing.signal);
+  }
+
+  disconnect() {
+    this.#hearing?.abort();
+    this.#hearing = null;
+    this.#set({ kind: "waiting" });
+  }
+
+  // What the transports call.
+
+  /** Return an address with this side's place in the log. */
+  ask(url) {
+    const asked = new URL(url);
+    asked.search = new URLSearchParams({ after: this.seq, epoch: this.run.epoch });
+    return asked;
+  }
+
+  /**
+   * Wait for the next poll of the timetable, `since + T/2 + k T`, and return when it was due. A poll that the browser
+   * could not start in time starts late, one that is a whole interval late is left out: no burst after a sleep.
+   */
+  async nextPoll(signal) {
+    while (!signal.aborted) {
+      const table = this.timetable;
+      const { sinceS, intervalS } = table;
+      const passed = Math.floor((this.run.nowS() - sinceS) / intervalS - 0.5); // the newest poll that is due by now
+      const k = Math.max(passed, (table.done ?? -1) + 1, 0);
+      const dueS = sinceS + (k + 0.5) * intervalS;
+      const waitMs = (dueS - this.run.nowS()) * 1000;
+      if (waitMs <= 0) {
+        table.done = k;
+        return dueS;
+      }
+      this.#wake = new AbortController();
+      await sleep(waitMs, AbortSignal.any([signal, this.#wake.signal]));
+    }
+    return null;
+  }
+
+  /** Count a request that is about to be sent. */
+  asks(dueS = this.run.nowS()) {
+    this.tally.requests += 1;
+    const request = { atS: dueS, tally: this.tally, wasted: null };
+    this.watcher.asked(this, request);
+    return request;
+  }
+
+  /** Take a request back that was cut off by a control, not by a fault. */
+  unasked(request) {
+    request.tally.requests -= 1;
+    request.cut = true;
+    if (request.tally === this.tally) {
+      this.timetable.done -= 1; // so that it is made when the run goes on
+    }
+  }
+
+  /** Whether it is this run that answers, and not another on a port that was given to somebody else meanwhile. */
+  placed(position) {
+    return position.epoch === this.run.epoch;
+  }
+
+  opened() {
+    this.neverOpened = -1;
+    this.#set({ kind: "open" });
+  }
+
+  failed(error, waitMs) {
+    this.tally.failures += 1;
+    if (this.neverOpened >= 0) {
+      this.neverOpened += 1;
+    }
+    this.#set({ kind: "broken", untilMs: performance.now() + waitMs, reason: error?.message });
+  }
+
+  /** Take updates; those that are new are heard, a gap in their numbers is counted as lost. */
+  takes(updates, request = null) {
+    const nowS = this.run.nowS();
+    let fresh = 0;
+    for (const update of updates) {
+      if (update.seq <= this.seq) {
+        this.tally.duplicates += 1;
+        continue;
+      }
+      this.lost += update.seq - this.seq - 1;
+      this.seq = update.seq;
+      fresh += 1;
+      this.#hear({ seq: update.seq, atS: update.at_s, heardS: nowS, data: update.data });
+    }
+    if (request !== null) {
+      request.wasted = fresh === 0;
+      request.tally.answered += 1;
+      request.tally.wasted += fresh === 0;
+      if (fresh === 0) {
+        this.last = null;
+      }
+      this.watcher.changed(this);
+    }
+  }
+
+  #hear(update) {
+    const latencyS = update.heardS - update.atS;
+    this.tally.heard += 1;
+    // An update from before the counting began waited under other rules.
+    if (update.atS >= this.timetable.sinceS) {
+      this.tally.timed += 1;
+      this.tally.latencySumS += latencyS;
+      this.tally.latencyWorstS = Math.max(this.tally.latencyWorstS, latencyS);
+    }
+    this.last = { ...update, latencyS };
+    this.watcher.heard(this, this.last);
+  }
+
+  #set(state) {
+    const old = this.state;
+    this.state = state;
+    if (old.kind !== state.kind || state.kind === "broken") {
+      this.watcher.changed(this);
+    }
+  }
+}

@@ -1,0 +1,224 @@
+/** Every text of the page, in English and Chinese, and how numbers are written in each. */
+
+const TEXTS = {
+  en: {
+    title: "Pull and push hear the same earthquakes",
+    moment: "{when} UTC, {speed}",
+    interval: "Interval between two polls",
+    speed: "Replay",
+    perSecond: "{amount} of the week a second",
+    rate: "{amount}/s ({rate} quakes a second)",
+    pause: "Pause",
+    resume: "Go on",
+    restart: "Restart",
+    dark: "Dark",
+    light: "Light",
+    pull: "Pull",
+    push: "Push",
+    habitPolls: "asks every {interval}, news or not",
+    habitLong: "asks once, is answered when there is news",
+    habitHeld: "keeps a line open and is told",
+    transportLeft: "Transport of the left side",
+    transportRight: "Transport of the right side",
+    vain_one: "of {count} request asked in vain",
+    vain_other: "of {count} requests asked in vain",
+    late: "late on average",
+    nothing: "Asked: nothing new",
+    heard: "{magnitude} · {place} · heard {latency} late",
+    silent: "Nobody asks; it will be told",
+    noMagnitude: "M –",
+    source: "it happens",
+    readerPull: "asked",
+    readerPush: "told",
+    mapLeft: "Map of the earthquakes that the left side has heard of: {count}",
+    mapRight: "Map of the earthquakes that the right side has heard of: {count}",
+    stripLeft: "The last 20 seconds of the left side: {requests} requests, {wasted} in vain; hollow marks are requests in vain",
+    stripRight: "The last 20 seconds of the right side: {requests} requests, {wasted} in vain; hollow marks are requests in vain",
+    chartTitle: "How late each side hears, over the last minute (dashed: theory)",
+    ago: "{seconds} s ago",
+    now: "now",
+    tableTitle: "Measured, and what theory says",
+    quantity: "since {since} of the run",
+    measured: "measured",
+    theory: "theory",
+    requests: "Requests",
+    wasted: "Requests in vain",
+    share: "Share in vain, given these quakes",
+    poisson: "Share in vain if quakes were Poisson",
+    latency: "Mean latency",
+    worst: "Worst latency",
+    updates: "Updates heard",
+    lost: "Updates lost",
+    bytes: "Bytes both ways",
+    fineClock: "Latency is counted against the server's clock, which this page knows to within ±{error} (half the"
+      + " quickest round trip of the last minute).",
+    fineBytes: "Bytes are TCP payload in both directions, counted at the server's socket: headers are in, TCP's and"
+      + " IP's own are not.",
+    fineTheory: "Theory: share in vain 1 − Σ min(gap, T) / elapsed, or exp(−λT) for Poisson; mean latency T/2 + d"
+      + " with d = {delay}. Changing a control starts the measuring anew.",
+    fineData: "Data: U.S. Geological Survey, one week of 2018; Natural Earth.",
+    connecting: "Connecting",
+    open: "Connected",
+    waiting: "Not connected",
+    paused: "Paused",
+    broken: "Connection lost; next attempt in {wait}",
+    never: "The WebSocket does not open, perhaps a proxy refuses it. Next attempt in {wait}. Or use:",
+    unreachable: "The server does not answer; next attempt in {wait}. What happens meanwhile is not lost.",
+    refused: "The server refuses: {reason} Next attempt in {wait}.",
+    back: "The server is back. The run goes on where it was, and both sides catch up.",
+    tooFar: "The server was away for too long; the run goes on from now, and what happened meanwhile is lost.",
+    background: "This tab was out of sight for {away}; browsers slow timers there, so polls came late or not at all.",
+    notMade: "{count} polls due were not made, so theory and measurement differ.",
+    language: "中文",
+  },
+  zh: {
+    title: "拉与推：收听同一批地震",
+    moment: "{when} UTC，{speed}",
+    interval: "两次轮询的间隔",
+    speed: "回放速度",
+    perSecond: "每秒播放 {amount}",
+    rate: "每秒 {amount}（每秒 {rate} 次地震）",
+    pause: "暂停",
+    resume: "继续",
+    restart: "重新开始",
+    dark: "深色",
+    light: "浅色",
+    pull: "拉取",
+    push: "推送",
+    habitPolls: "不管有没有消息，每 {interval} 问一次",
+    habitLong: "问一次，有消息时才得到回答",
+    habitHeld: "保持一条连接，有消息就被告知",
+    transportLeft: "左侧的传输方式",
+    transportRight: "右侧的传输方式",
+    vain_other: "的请求白问了（共 {count} 次）",
+    late: "平均延迟",
+    nothing: "问了：没有新消息",
+    heard: "{magnitude} · {place} · 晚了 {latency}",
+    silent: "不用问，等着被告知",
+    noMagnitude: "M –",
+    source: "发生",
+    readerPull: "询问",
+    readerPush: "得知",
+    mapLeft: "左侧已得知的地震地图：{count} 次",
+    mapRight: "右侧已得知的地震地图：{count} 次",
+    stripLeft: "左侧最近 20 秒：{requests} 次请求，{wasted} 次白问；空心标记表示白问的请求",
+    stripRight: "右侧最近 20 秒：{requests} 次请求，{wasted} 次白问；空心标记表示白问的请求",
+    chartTitle: "最近一分钟内每一侧得知消息的延迟（虚线：理论值）",
+    ago: "{seconds} 秒前",
+    now: "现在",
+    tableTitle: "测量值与理论值",
+    quantity: "自第 {since} 起",
+    measured: "测量",
+    theory: "理论",
+    requests: "请求数",
+    wasted: "白问的请求",
+    share: "白问的比例（按这些地震）",
+    poisson: "白问的比例（泊松过程）",
+    latency: "平均延迟",
+    worst: "最大延迟",
+    updates: "收到的更新",
+    lost: "丢失的更新",
+    bytes: "双向字节数",
+    fineClock: "延迟按服务器的时钟计算；本页对该时钟的误差不超过 ±{error}（最近一分钟内最短往返时间的一半）。",
+    fineBytes: "字节数是服务器套接字上双向的 TCP 载荷：包含 HTTP 头，不含 TCP 与 IP 自身的头。",
+    fineTheory: "理论：白问的比例为 1 − Σ min(间隔, T) / 已过时间，泊松过程为 exp(−λT)；平均延迟为 T/2 + d，d = {delay}。"
+      + "改变任何控件都会重新开始测量。",
+    fineData: "数据：美国地质调查局，2018 年的一周；Natural Earth。",
+    connecting: "正在连接",
+    open: "已连接",
+    waiting: "未连接",
+    paused: "已暂停",
+    broken: "连接断开；{wait}后重试",
+    never: "WebSocket 无法打开，可能被代理拒绝。{wait}后重试。也可以改用：",
+    unreachable: "服务器没有回答；{wait}后重试。这期间发生的不会丢失。",
+    refused: "服务器拒绝：{reason} {wait}后重试。",
+    back: "服务器恢复了。回放从原处继续，两侧正在补上。",
+    tooFar: "服务器离开太久；回放从现在继续，这期间发生的已丢失。",
+    background: "此标签页有 {away} 不在前台；浏览器会放慢那里的计时器，所以轮询会晚到或缺失。",
+    notMade: "有 {count} 次应做的轮询没有做，所以理论与测量有差别。",
+    language: "English",
+    labels: {
+      polling: "轮询", conditional: "带 ETag 的轮询", long_polling: "长轮询", sse: "服务器发送事件 (SSE)",
+      websocket: "WebSocket",
+    },
+  },
+};
+
+export const LANGUAGES = Object.keys(TEXTS);
+
+/** Return the first of the browser's languages that the page speaks. */
+export function preferred(languages = navigator.languages) {
+  const spoken = languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in TEXTS);
+  return spoken ?? "en";
+}
+
+/** The texts of one language. */
+export class Texts {
+  constructor(language) {
+    this.language = language;
+    this.locale = language === "zh" ? "zh-CN" : "en-GB";
+    this.plural = new Intl.PluralRules(this.locale);
+    this.numbers = new Map();
+    this.when = new Intl.DateTimeFormat(this.locale, {
+      weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit",
+      hourCycle: "h23", timeZone: "UTC",
+    });
+  }
+
+  /** Return a text with `{name}` filled in; with a `count`, in the plural that goes with it. */
+  get(key, values = {}) {
+    const texts = TEXTS[this.language];
+    const text = texts[key] ?? texts[`${key}_${this.plural.select(values.count)}`] ?? texts[`${key}_other`];
+    return text.replace(/\{(\w+)\}/g, (_, name) => {
+      const value = values[name];
+      return typeof value === "number" ? this.number(value) : value;
+    });
+  }
+
+  label(transport) {
+    return TEXTS[this.language].labels?.[transport.name] ?? transport.label;
+  }
+
+  number(value, options = {}) {
+    // Making a formatter is slow, and the table has thirty numbers four times a second.
+    const key = JSON.stringify(options);
+    if (!this.numbers.has(key)) {
+      this.numbers.set(key, new Intl.NumberFormat(this.locale, options));
+    }
+    return this.numbers.get(key).format(value);
+  }
+
+  share(value) {
+    return this.number(value, { style: "percent", maximumFractionDigits: 0 }).replace("%", "\u202f%");
+  }
+
+  /** Return a time in the unit that suits it, with two or three digits. */
+  duration(seconds) {
+    const ms = seconds * 1000;
+    if (Math.abs(ms) < 9.95) {
+      return `${this.number(ms, { maximumFractionDigits: 1, minimumFractionDigits: 1 })}\u202fms`;
+    }
+    if (Math.abs(ms) < 999.5) {
+      return `${this.number(Math.round(ms))}\u202fms`;
+    }
+    const digits = seconds < 9.995 ? 2 : seconds < 99.95 ? 1 : 0;
+    return `${this.number(seconds, { maximumFractionDigits: digits, minimumFractionDigits: digits })}\u202fs`;
+  }
+
+  /** Return a time that a person set or waits for: without digits that mean nothing. */
+  plain(seconds) {
+    return `${this.number(seconds, { maximumSignificantDigits: 2 })}\u202fs`;
+  }
+
+  /** Return seconds of the week in the unit that suits them. */
+  span(seconds) {
+    const [amount, unit] = seconds < 60 ? [seconds, "second"] : seconds < 3600 ? [seconds / 60, "minute"]
+      : [seconds / 3600, "hour"];
+    return this.number(amount, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: 1 });
+  }
+
+  bytes(count) {
+    const [amount, unit] = count < 1000 ? [count, "B"] : count < 1e6 ? [count / 1e3, "kB"] : [count / 1e6, "MB"];
+    return `${this.number(amount, { maximumSignificantDigits: 3 })}\u202f${unit}`;
+  }
+}
