@@ -191,7 +191,7 @@ class EchoServer:
     def _check(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer what is not a handshake at /ws; return None for what may become one, which the library judges."""
         self.meter.requests += 1
-        # Before websockets 16 there was no attribute, and no request but GET came this far.
+        # Before websockets 17 there was no such attribute, and no request but GET came this far.
         method = getattr(request, "method", "GET")
         response = self._answer(connection, request, method)
         if response is not None and method == "HEAD":

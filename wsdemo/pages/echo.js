@@ -51,18 +51,11 @@ function show() {
   const state = socket === null ? "closed" : ["opening", "open", "closing", "closed"][socket.readyState];
   byId("state").textContent = state;
   byId("state").dataset.state = state;
-  enable("open", socket === null);
-  enable("close", state === "opening" || state === "open");
-  enable("send", state === "open");
-}
-
-function enable(id, on) {
-  const button = byId(id);
+  const wanted = { open: socket === null, close: state === "opening" || state === "open", send: state === "open" };
+  const focused = document.activeElement;
+  for (const [id, on] of Object.entries(wanted)) byId(id).disabled = !on;
   // A focused button that goes grey would drop the keyboard at the top of the page.
-  const next = { open: "close", close: "open", send: "text" }[id];
-  const hadFocus = document.activeElement === button;
-  button.disabled = !on;
-  if (hadFocus && !on) byId(byId(next).disabled ? "text" : next).focus();
+  if (focused.disabled) (focused.id === "open" && wanted.close ? byId("close") : byId("text")).focus();
 }
 
 function open() {
