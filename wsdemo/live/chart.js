@@ -38,8 +38,9 @@ export class Chart {
       most = this.#points[side].reduce((high, point) => Math.max(high, point.latencyS), most);
     }
     const { width, height } = this.sheet;
-    const step = niceStep(Math.max(most, 0.004) * 1.05);
-    const top = Math.ceil((Math.max(most, 0.004) * 1.05) / step) * step;
+    most = Math.max(most, 0.004);
+    const step = niceStep(most);
+    const top = Math.max(most * 1.06, step);
     const x = (atS) => MARGIN.left + ((atS - startS) / WINDOW_S) * (width - MARGIN.left - MARGIN.right);
     const y = (seconds) => height - MARGIN.bottom - (Math.max(0, seconds) / top) * (height - MARGIN.top - MARGIN.bottom);
     this.#drawAxes(context, x, y, top, step, nowS);
@@ -56,7 +57,7 @@ export class Chart {
     context.lineWidth = 1;
     context.textAlign = "right";
     context.textBaseline = "middle";
-    for (let tick = 0; tick <= top + step / 2; tick += step) {
+    for (let tick = 0; tick <= top; tick += step) {
       context.beginPath();
       context.moveTo(x(nowS - WINDOW_S), y(tick));
       context.lineTo(x(nowS), y(tick));

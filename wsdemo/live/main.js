@@ -265,8 +265,9 @@ function dress() {
   look.font = `0.8125rem ${family}`.replace("0.8125rem", `${Math.max(12, 0.8125 * parseFloat(css.fontSize))}px`);
   look.moves = !still.matches;
   const looks = both((side) => ({
-    ...look, rim: look.card,
-    mark: readable(side.transport.colour, look.sea, 3), text: readable(side.transport.colour, look.card, 4.5),
+    ...look, rim: look.card, rest: isDark() ? 0.75 : 0.55,
+    mark: readable(side.transport.colour, look.sea, isDark() ? 5.5 : 3),
+    text: readable(side.transport.colour, look.card, 4.5),
   }));
   controls.dress(texts, { dark: isDark(), speed: run.speed });
   controls.showInterval(intervalS);

@@ -2,8 +2,8 @@
 
 import { Sheet } from "./canvas.js";
 
-const NORTH = 84;
-const SOUTH = -58;
+const NORTH = 81;
+const SOUTH = -56;
 const RIPPLE_MS = 1800;
 /** How many dots a map remembers, for when it must be painted again: a little more than the week has. */
 const REMEMBERED = 1800;
@@ -17,10 +17,10 @@ export class WorldMap {
   constructor(canvas, rings) {
     this.sheet = new Sheet(canvas);
     this.sheet.resized = () => this.#paintAll();
-    this.rings = rings;
+    this.rings = rings.flatMap(unrolled);
   }
 
-  /** Take over colours {land, coast, dot, rim} and whether things may move. */
+  /** Take over colours {land, coast, dot, rim}, how solid a dot at rest is, and whether things may move. */
   setLook(look) {
     this.look = look;
     this.#paintAll();
@@ -87,7 +87,7 @@ export class WorldMap {
     const context = this.#resting.getContext("2d");
     const [x, y] = this.#place(dot);
     circle(context, x, y, this.#radius(dot));
-    context.globalAlpha = 0.55;
+    context.globalAlpha = this.look.rest;
     context.fillStyle = this.look.dot;
     context.fill();
     context.globalAlpha = 0.9;
@@ -133,6 +133,23 @@ export class WorldMap {
   #radius({ magnitude }) {
     return (2 + 0.75 * Math.max(0, magnitude) ** 1.6) * Math.max(0.7, this.sheet.width / 660);
   }
+}
+
+/**
+ * Return the rings to draw for one ring of the land. One that crosses the date line jumps from 180 to -180 degrees and
+ * would be drawn across the whole map; unrolled, half of it lies beyond an edge, so it is drawn at both.
+ */
+export function unrolled(ring) {
+  let turns = 0;
+  const points = ring.map(([longitude, latitude], i) => {
+    const step = i === 0 ? 0 : longitude - ring[i - 1][0];
+    turns += step > 180 ? -1 : step < -180 ? 1 : 0;
+    return [longitude + 360 * turns, latitude];
+  });
+  if (points.every(([longitude]) => Math.abs(longitude) <= 180)) {
+    return [points];
+  }
+  return [-360, 0, 360].map((shift) => points.map(([longitude, latitude]) => [longitude + shift, latitude]));
 }
 
 function circle(context, x, y, radius) {

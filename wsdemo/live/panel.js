@@ -38,7 +38,9 @@ export class Panel {
       value: transport.name, textContent: texts.label(transport), selected: transport.name === side.transport.name,
     })));
     write(nodes["late-label"], texts.get("late"));
-    this.map.setLook({ land: look.land, coast: look.coast, rim: look.rim, dot: look.mark, moves: look.moves });
+    this.map.setLook({
+      land: look.land, coast: look.coast, rim: look.rim, dot: look.mark, rest: look.rest, moves: look.moves,
+    });
     this.strip.setLook({
       ink: look.ink, line: look.line, mark: look.mark, ground: look.card, font: look.font,
       texts: { source: texts.get("source"), reader: texts.get(side.polls ? "readerPull" : "readerPush") },

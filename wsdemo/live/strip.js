@@ -51,20 +51,27 @@ export class Strip {
     const startS = nowS - WINDOW_S;
     this.#updates = this.#updates.filter((one) => Math.max(one.atS, one.heardS ?? nowS) > startS - 1);
     this.#requests = this.#requests.filter((one) => one.atS > startS - 1 && !one.cut);
-    const x = (atS) => ((atS - startS) / WINDOW_S) * (width - 8);
-    const [top, bottom] = [10, height - 16];
+    context.font = this.look.font;
+    const gutter = 12 + Math.max(...Object.values(this.look.texts).map((text) => context.measureText(text).width));
+    const x = (atS) => gutter + ((atS - startS) / WINDOW_S) * (width - gutter - 8);
+    const [top, bottom] = [10, height - 14];
 
+    this.#drawTexts(context, top, bottom);
+    context.save();
+    context.beginPath();
+    context.rect(gutter, 0, width, height);
+    context.clip();
     context.strokeStyle = this.look.line;
     context.lineWidth = 1;
     for (const y of [top, bottom]) {
       context.beginPath();
-      context.moveTo(0, y);
+      context.moveTo(gutter, y);
       context.lineTo(width, y);
       context.stroke();
     }
     this.#drawUpdates(context, x, top, bottom, nowS, polls);
     this.#drawRequests(context, x, bottom, polls);
-    this.#drawTexts(context, top, bottom);
+    context.restore();
   }
 
   #drawUpdates(context, x, top, bottom, nowS, polls) {
@@ -118,16 +125,11 @@ export class Strip {
   }
 
   #drawTexts(context, top, bottom) {
-    const { ink, ground, font, texts } = this.look;
-    context.font = font;
+    const { ink, texts } = this.look;
+    context.fillStyle = ink;
     context.textBaseline = "middle";
-    [[texts.source, top + 1], [texts.reader, bottom]].forEach(([text, y]) => {
-      const wide = context.measureText(text).width + 8;
-      context.fillStyle = ground;
-      context.fillRect(0, y - 8, wide, 16);
-      context.fillStyle = ink;
-      context.fillText(text, 0, y);
-    });
+    context.fillText(texts.source, 0, top);
+    context.fillText(texts.reader, 0, bottom);
   }
 }
 

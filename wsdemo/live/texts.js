@@ -7,7 +7,7 @@ const TEXTS = {
     interval: "Interval between two polls",
     speed: "Replay",
     perSecond: "{amount} of the week a second",
-    rate: "{amount}/s ({rate} quakes a second)",
+    rate: "{amount} a second ({rate} quakes)",
     pause: "Pause",
     resume: "Go on",
     restart: "Restart",
@@ -43,8 +43,8 @@ const TEXTS = {
     theory: "theory",
     requests: "Requests",
     wasted: "Requests in vain",
-    share: "Share in vain, given these quakes",
-    poisson: "Share in vain if quakes were Poisson",
+    share: "Share in vain, for these quakes",
+    poisson: "Share in vain, if Poisson",
     latency: "Mean latency",
     worst: "Worst latency",
     updates: "Updates heard",
@@ -77,7 +77,7 @@ const TEXTS = {
     interval: "两次轮询的间隔",
     speed: "回放速度",
     perSecond: "每秒播放 {amount}",
-    rate: "每秒 {amount}（每秒 {rate} 次地震）",
+    rate: "每秒 {amount}（{rate} 次地震）",
     pause: "暂停",
     resume: "继续",
     restart: "重新开始",
@@ -214,7 +214,7 @@ export class Texts {
   span(seconds) {
     const [amount, unit] = seconds < 60 ? [seconds, "second"] : seconds < 3600 ? [seconds / 60, "minute"]
       : [seconds / 3600, "hour"];
-    return this.number(amount, { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: 1 });
+    return this.number(amount, { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 1 });
   }
 
   bytes(count) {
