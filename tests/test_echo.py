@@ -285,7 +285,7 @@ class ServerProcess:
     def __init__(self, *arguments: str):
         self.process = subprocess.Popen(
             [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            text=True)
+            text=True, env={name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB_")})
         self.address = "127.0.0.1", json.loads(self.process.stdout.readline())["ports"]["echo"]
         self.host = f"127.0.0.1:{self.address[1]}"
 

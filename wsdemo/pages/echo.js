@@ -31,7 +31,7 @@ let socket = null; // the one that is opening, open or closing
 function note(kind, text) {
   const log = byId("log");
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 8;
-  const entry = document.createElement("li");
+  const entry = document.createElement("p");
   entry.dataset.kind = kind;
   const time = document.createElement("time");
   time.textContent = new Date().toLocaleTimeString("en-GB");
