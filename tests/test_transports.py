@@ -352,8 +352,10 @@ def test_events_are_parsed_as_the_standard_says(text, expected):
 
 
 @pytest.mark.parametrize("headers, path, status", [
-    ({"Host": "evil.example"}, "/updates", 421), ({"Origin": "http://evil.example"}, "/updates", 403),
-    ({}, "/nothing", 404), ({}, "/updates?after=x", 400),
+    ({"Origin": "http://evil.example"}, "/updates", 403), ({"origin": "http://evil.example"}, "/updates", 403),
+    ({"Host": "localhost"}, "/updates", 400),  # beside the one that every client sends
+    ({}, "/nothing", 404), ({}, "/updates?after=x", 400), ({}, "/updates?after=", 400),
+    ({"Origin": "http://localhost", "origin": "http://evil.example"}, "/updates", 400),
 ])
 def test_strangers_are_refused_before_the_upgrade(headers, path, status):
     """A WebSocket that may not open is answered with a status and a sentence, not with an open socket."""
@@ -364,6 +366,19 @@ def test_strangers_are_refused_before_the_upgrade(headers, path, status):
                 await connect(url.replace("/updates", path), proxy=None, additional_headers=headers)
             assert caught.value.response.status_code == status
             assert caught.value.response.body
+
+    run(scenario())
+
+
+def test_a_rebound_name_is_misdirected_before_the_upgrade():
+    """A page's own name that leads to 127.0.0.1 arrives in Host, however it is written: 421."""
+
+    async def scenario():
+        async with serving("websocket", past(1)) as (url, _):
+            port = int(url.split(":")[2].split("/")[0])
+            with pytest.raises(websockets.InvalidStatus) as caught:
+                await connect(f"ws://evil.example:{port}/updates", proxy=None, host="127.0.0.1", port=port)
+            assert caught.value.response.status_code == 421
 
     run(scenario())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
 from collections import deque
@@ -27,6 +28,10 @@ class News:
     def message(self) -> dict:
         """Return what every transport sends for it, ready for JSON."""
         return {"seq": self.seq, "at_s": self.at_s, "published_at_ns": self.published_at_ns, "data": self.data}
+
+    def text(self) -> str:
+        """Return the message as JSON."""
+        return json.dumps(self.message())
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,7 +196,9 @@ async function pause() {
     run.paused = true;
     SIDES.forEach((name) => sides[name].disconnect());
     try {
-      takeBytes(await tell(`session/${session.id}/beat`, {}));
+      if (session.id !== null) {
+        takeBytes(await tell(`session/${session.id}/beat`, {}));
+      }
     } catch {
       // Then the bytes of the last second are missing, and the server is away anyway.
     }
@@ -208,7 +210,7 @@ async function pause() {
   showNumbers();
 }
 
-async function changeTransport(side, name) {
+function changeTransport(side, name) {
   if (name === side.transport.name) {
     return;
   }
@@ -219,15 +221,28 @@ async function changeTransport(side, name) {
   told.now = 0;
   measureAnew();
   dress();
-  if (run.paused || session.id === null) {
+  if (run.paused) {
     return; // the next session will be asked for with it
   }
-  try {
-    side.connect(await session.change(side.name, name));
-  } catch {
-    session.keep();
+  if (session.id === null) {
+    session.keep(); // the one that is being asked for now would have the old one
+    return;
   }
+  // One after the other: of two changes, the later must be the one that stays.
+  changing = changing.then(async () => {
+    try {
+      const port = await session.change(side.name, name);
+      if (side.transport.name === name && !run.paused) {
+        side.connect(port);
+      }
+    } catch {
+      if (!run.paused) {
+        session.keep();
+      }
+    }
+  });
 }
+let changing = Promise.resolve();
 
 let texts = new Texts(preferred());
 const darkByDefault = matchMedia("(prefers-color-scheme: dark)");

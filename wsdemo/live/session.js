@@ -5,7 +5,7 @@ import { backoff, sleep } from "./waits.js";
 const BEAT_MS = 1000;
 const ANSWER_TIMEOUT_MS = 5000;
 
-/** The server said no. status: the HTTP status; message: its own sentence. */
+/** The server itself said no, not a proxy before it. status: the HTTP status; message: the server's own sentence. */
 export class Refused extends Error {
   constructor(status, message) {
     super(message);
@@ -17,14 +17,9 @@ export class Refused extends Error {
 export async function tell(path, body, signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS)) {
   const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   const response = await fetch(path, { cache: "no-store", signal, ...(body === undefined ? {} : post) });
-  let answer = {};
-  try {
-    answer = await response.json();
-  } catch {
-    // A proxy's own error page says nothing that could be read here; its status is enough.
-  }
+  const answer = await response.json(); // fails on the error page of a proxy, behind which nobody answers
   if (!response.ok) {
-    throw new Refused(response.status, answer.error ?? response.statusText);
+    throw typeof answer.error === "string" ? new Refused(response.status, answer.error) : new Error(response.statusText);
   }
   return answer;
 }
@@ -53,10 +48,8 @@ export class Session {
     this.#end?.abort();
     this.#end = null;
     if (this.id !== null) {
-      const id = this.id;
+      sayGoodbye(this.id);
       this.id = null;
-      const message = new Blob(["{}"], { type: "application/json" });
-      navigator.sendBeacon(`session/${id}/end`, message); // outlives the page, which may be closing
     }
   }
 
@@ -81,7 +74,7 @@ export class Session {
         }
         wait = backoff(attempt);
         attempt += 1;
-        if (error instanceof Refused && error.status < 502) {
+        if (error instanceof Refused) {
           this.watcher.refused(error, wait);
         } else {
           this.watcher.unreachable(wait);
@@ -93,13 +86,15 @@ export class Session {
 
   async #open(signal) {
     // The clock first: how far the run is can only be said on the server's clock as it is now.
-    for (let round = 0; round < 5; round += 1) {
+    for (let round = 0; round < 5 && !signal.aborted; round += 1) {
       await this.#ask("clock");
+    }
+    if (signal.aborted) {
+      return;
     }
     const about = await tell("session", this.watcher.wanted());
     if (signal.aborted) {
-      this.id = about.id;
-      this.close();
+      sayGoodbye(about.id); // something else was wanted before this was there
       return;
     }
     this.id = about.id;
@@ -122,4 +117,9 @@ export class Session {
     this.clock.learn(sent, answer.now_ms, performance.now());
     return answer;
   }
+}
+
+/** End a session, by a message that outlives the page, which may be closing. */
+function sayGoodbye(id) {
+  navigator.sendBeacon(`session/${id}/end`, new Blob(["{}"], { type: "application/json" }));
 }

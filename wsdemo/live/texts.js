@@ -222,3 +222,8 @@ export class Texts {
     return `${this.number(amount, { maximumSignificantDigits: 3 })}\u202f${unit}`;
   }
 }
+
+/** The names of all texts of a language, for the test that both have the same. */
+export function keys(language) {
+  return Object.keys(TEXTS[language]);
+}

@@ -48,7 +48,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
                                     retry=RETRY_MS)
                 while True:
                     for news in answer.news:
-                        await response.send(json.dumps(news.message()), id=f"{feed.epoch}-{news.seq}")
+                        await response.send(news.text(), id=f"{feed.epoch}-{news.seq}")
                         seq = news.seq
                     await feed.wait(seq)
                     answer = feed.since(seq)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -21,9 +22,12 @@ from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader, Refused, Unreachable, pause
 from wsdemo.tasks import background
 
-MAX_MESSAGE_BYTES = 64 * 1024
+LIMITS = {"compression": None, "max_size": 64 * 1024, "close_timeout": 1}
+"""For both sides: bytes a message, and seconds that a closing handshake may take."""
 MAX_BUFFERED_BYTES = 256 * 1024
 """What may wait for one reader in the server's memory. A reader that falls further behind is cut off and resumes."""
+CATCH_UP_S = 30
+"""How long a reader may take for what it missed before it is cut off; it resumes with what it got."""
 
 
 @asynccontextmanager
@@ -38,58 +42,60 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
     def check(connection: ServerConnection, request: Request) -> Response | None:
         sock.meter.requests += 1
         address = urlsplit(request.path)
-        if (refusal := guard.refusal(dict(request.headers.raw_items()), sock.meter.open_now)) is not None:
-            return connection.respond(HTTPStatus(refusal.status), refusal.reason + "\n")
+        try:
+            if (refusal := guard.refusal(request.headers, sock.meter.open_now)) is not None:
+                return connection.respond(HTTPStatus(refusal.status), refusal.reason + "\n")
+            connection.position = read_position(dict(parse_qsl(address.query, keep_blank_values=True)))
+        except (ValueError, websockets.MultipleValuesError) as error:  # a bad position; Host or Origin given twice
+            return connection.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
         if address.path != "/updates":
             return connection.respond(HTTPStatus.NOT_FOUND, "The stream of updates is at /updates.\n")
-        try:
-            connection.position = read_position(dict(parse_qsl(address.query)))
-        except ValueError as error:
-            return connection.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
         return None
 
     async def attend(connection: ServerConnection) -> None:
-        with suppress(websockets.ConnectionClosed):  # readers leave as they like; that is no error of the server
-            await follow(connection)
-
-    async def follow(connection: ServerConnection) -> None:
-        answer = feed.since(*connection.position)
-        position = answer.seq - len(answer.news)
-        await connection.send(json.dumps(answer.position()))
-        while answer.news:
-            # Catching up waits for this reader alone, so a long log needs no large buffer.
-            for news in answer.news:
-                await connection.send(_text(news))
-                position = news.seq
-            answer = feed.since(position)
-        readers[connection] = position  # no await since the last look at the feed: nothing can slip between
         try:
+            async with asyncio.timeout(CATCH_UP_S):
+                await catch_up(connection)
             async for _ in connection:
                 pass  # this stream only speaks; reading on lets pings and the closing handshake through
+        except websockets.ConnectionClosed:
+            pass  # readers leave as they like; that is no error of the server
+        except TimeoutError:
+            connection.transport.abort()
         finally:
-            del readers[connection]
+            readers.pop(connection, None)
+
+    async def catch_up(connection: ServerConnection) -> None:
+        """Send what this reader missed, waiting for it alone, so that a long log needs no large buffer."""
+        answer = feed.since(*connection.position)
+        seq = answer.seq - len(answer.news)
+        await connection.send(json.dumps(answer.position()))
+        while answer.news:
+            for news in answer.news:
+                await connection.send(news.text())
+                seq = news.seq
+            answer = feed.since(seq)
+        readers[connection] = seq  # no await since the last look at the feed: nothing can slip between
 
     async def publish() -> None:
         seq = feed.seq
-        while True:
-            await feed.wait(seq)
+        while await feed.wait(seq):
             for news in feed.since(seq).news:
                 _broadcast(news, readers, sock)
                 seq = news.seq
+                # After a stall of this process there is a backlog: let the sockets take each update before the next.
+                await asyncio.sleep(0)
 
-    async with (
-        background(publish()),
-        serve_websocket(attend, sock=sock, process_request=check, compression=None, max_size=MAX_MESSAGE_BYTES,
-                        close_timeout=1, backlog=1024),
-    ):
+    async with background(publish()), serve_websocket(attend, sock=sock, process_request=check, backlog=1024, **LIMITS):
         yield
 
 
 def _broadcast(news: News, readers: dict[ServerConnection, int], sock: MeteredSocket) -> None:
     """Write one update to every reader that lacks it: serialised once, and never waiting for the slowest."""
-    frame = Frame(Opcode.TEXT, _text(news).encode()).serialize(mask=False)
+    frame = Frame(Opcode.TEXT, news.text().encode()).serialize(mask=False)
     for connection, position in readers.items():
-        if position >= news.seq or connection.state is not State.OPEN:
+        # An aborted transport keeps its state OPEN until the event loop has told the connection.
+        if position >= news.seq or connection.state is not State.OPEN or connection.transport.is_closing():
             continue
         if connection.transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
             sock.meter.aborted += 1
@@ -97,10 +103,6 @@ def _broadcast(news: News, readers: dict[ServerConnection, int], sock: MeteredSo
             continue
         connection.transport.write(frame)
         readers[connection] = news.seq
-
-
-def _text(news: News) -> str:
-    return json.dumps(news.message())
 
 
 async def hear(url: str, reader: Reader | None = None) -> AsyncIterator[Delivery]:
@@ -115,8 +117,7 @@ async def hear(url: str, reader: Reader | None = None) -> AsyncIterator[Delivery
         reader.asks().wasted = False  # the answer to this one request is the whole stream
         try:
             # proxy=None: the library would otherwise send even loopback traffic through HTTP_PROXY.
-            address = f"{url}?{urlencode(reader.position())}"
-            async with connect(address, proxy=None, compression=None, max_size=MAX_MESSAGE_BYTES) as connection:
+            async with connect(f"{url}?{urlencode(reader.position())}", proxy=None, **LIMITS) as connection:
                 reader.place(json.loads(await connection.recv()))
                 await reader.opened()
                 attempt = 0
@@ -131,5 +132,3 @@ async def hear(url: str, reader: Reader | None = None) -> AsyncIterator[Delivery
             reader.failures += 1
         await pause(attempt)
         attempt += 1
-
-
