@@ -14,8 +14,8 @@ import pytest
 
 from wsdemo import live
 from wsdemo.children import ChildFailed
-from wsdemo.live import sessions as live_sessions
 from wsdemo.live.server import LiveServer, week_s
+from wsdemo.live.sessions import IDLE_S, SILENT_S
 from wsdemo.reader import Reader
 from wsdemo.serve import new_event_loop
 from wsdemo.transports import TRANSPORTS
@@ -42,6 +42,12 @@ async def page(**options):
                 return got.status, await got.json()
 
         yield server, ask
+
+
+async def until(condition):
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.01)
 
 
 async def first(name, port, count, **position):
@@ -279,39 +285,43 @@ def test_there_is_a_limit_to_the_pages():
     run(scenario())
 
 
-def test_a_session_ends_when_its_page_is_gone(monkeypatch):
-    """Silent and without a connection for the idle time: its ports close. One that beats, or listens, stays."""
-    monkeypatch.setattr(live_sessions, "IDLE_S", 0.6)
+def test_a_session_ends_when_its_page_is_gone():
+    """Silent for a minute and without a connection, its ports close; one that beats, or listens, stays."""
 
     async def scenario():
         async with page() as (server, ask), asyncio.TaskGroup() as group:
-            sweeping = group.create_task(server.sessions.sweep(0.05))
             gone, beats, listens = [(await ask("session", RECIPE))[1] for _ in range(3)]
             held = group.create_task(first("websocket", listens["ports"]["right"], 10**6))
-            for _ in range(8):
-                await asyncio.sleep(0.2)
-                assert (await ask(f"session/{beats['id']}/beat", {}))[0] == 200
+            await until(lambda: server.sessions.find(listens["id"]).beat()["sides"]["right"]["open_now"])
+            for about in (gone, beats, listens):
+                server.sessions.find(about["id"]).heard_at_s -= IDLE_S + 1
+            await ask(f"session/{beats['id']}/beat", {})
+            sweeping = group.create_task(server.sessions.sweep(0.05))
+            await until(lambda: len(server.sessions) < 3)
+            await asyncio.sleep(0.2)
             assert (await ask(f"session/{gone['id']}/beat", {}))[0] == 404
             for port in gone["ports"].values():
                 with pytest.raises(OSError):
                     socket.create_connection(("127.0.0.1", port), timeout=1)
-            assert (await ask(f"session/{listens['id']}/beat", {}))[0] == 200
+            for about in (beats, listens):
+                assert (await ask(f"session/{about['id']}/beat", {}))[0] == 200
             held.cancel()
             sweeping.cancel()
 
     run(scenario())
 
 
-def test_a_connection_alone_does_not_keep_a_session_for_ever(monkeypatch):
+def test_a_connection_alone_does_not_keep_a_session_for_ever():
     """A sleeping laptop's connections look alive; after the longest silence the session ends all the same."""
-    monkeypatch.setattr(live_sessions, "SILENT_S", 0.3)
 
     async def scenario():
         async with page() as (server, ask):
             _, about = await ask("session", RECIPE)
+            session = server.sessions.find(about["id"])
             with socket.create_connection(("127.0.0.1", about["ports"]["right"])):
-                await asyncio.sleep(0.5)
-                assert server.sessions.find(about["id"]).is_over(time.monotonic())
+                await until(lambda: session.beat()["sides"]["right"]["open_now"])
+                assert not session.is_over(session.heard_at_s + IDLE_S + 1)
+                assert session.is_over(session.heard_at_s + SILENT_S + 1)
 
     run(scenario())
 

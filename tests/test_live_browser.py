@@ -1,0 +1,492 @@
+"""The live page in a real browser: its numbers against the schedule, its controls, and what it does in trouble."""
+
+from __future__ import annotations
+
+import bisect
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from browser import Watch, browser, in_background, jupyter_site  # noqa: F401 - browser is a fixture
+
+from wsdemo.live.server import LiveServer
+from wsdemo.transports import TRANSPORTS
+from wsdemo.updates import earthquakes
+
+try:
+    from playwright.sync_api import expect
+except ImportError:
+    expect = None  # then the fixture `browser` skips every test here, or fails it in CI
+
+SPEED = 1200
+"""Three and a half quakes a second, so that no test waits long for some."""
+
+SLACK_S = 0.03
+"""How far the page's clock may be off and its polls late, on a busy machine, without a count being called wrong."""
+
+
+@pytest.fixture
+def server():
+    with in_background(LiveServer(speed=SPEED, interval_s=0.5)) as running:
+        yield running
+
+
+@contextmanager
+def opened(browser, url, **options):  # noqa: F811
+    """The page in a browser context of its own. Nothing may complain, and nothing may go to another host."""
+    with browser.new_context(**options) as context:
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.watch = Watch(page)
+        page.goto(url)
+        wait_until(page, "s.sides.right.state === 'open'")
+        yield page
+        assert page.watch.complaints == []
+        assert {urlsplit(f"//{host}").hostname for host in page.watch.hosts} <= {urlsplit(url).hostname}
+
+
+@pytest.fixture
+def page(browser, server):  # noqa: F811
+    with opened(browser, server.url) as page:
+        yield page
+
+
+def snapshot(page) -> dict:
+    return page.evaluate("wsdemo.snapshot()")
+
+
+def wait_until(page, condition: str, seconds: float = 10) -> dict:
+    """Wait until `condition` holds of the snapshot `s`; return the snapshot.
+
+    Playwright's wait_for_function would do, but the page's policy forbids the eval that it is made of.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        now = page.evaluate(f"""(() => {{
+            const s = globalThis.wsdemo?.snapshot();
+            return s && ({condition}) ? s : null;
+        }})()""")
+        if now is not None:
+            return now
+        page.wait_for_timeout(50)
+    raise AssertionError(f"not within {seconds} s: {condition}; {page.evaluate('globalThis.wsdemo?.snapshot()')}")
+
+
+def paused(page) -> dict:
+    """Press pause, and return the numbers as they then stand still."""
+    page.get_by_role("button", name="Pause").click()
+    return wait_until(page, "s.paused && !s.session")
+
+
+def wasted_polls(at_s: list[float], polls: int, interval_s: float, shift_s: float) -> int:
+    """The oracle: how many of the polls at `T/2 + k T` find that nothing has happened since the poll before."""
+    asked = [(k + 0.5) * interval_s + shift_s for k in range(polls)]
+    seen = [bisect.bisect_right(at_s, moment) for moment in asked]
+    return sum(now == before for before, now in zip([0, *seen], seen, strict=False))
+
+
+def check_against_the_schedule(now: dict) -> None:
+    """Both sides' counts, as far as the schedule decides them: to the update, and to the poll."""
+    at_s = earthquakes(now["speed"], now["startS"]).times(now["nowS"] + 1)
+    pull, push = now["sides"]["left"], now["sides"]["right"]
+    happened = [bisect.bisect_right(at_s, now["nowS"] + shift) for shift in (-SLACK_S, SLACK_S)]
+    assert happened[0] <= push["heard"] <= happened[1]
+    assert pull["requests"] == pytest.approx(now["nowS"] / now["intervalS"] + 0.5, abs=1.1)
+    oracle = [wasted_polls(at_s, pull["answered"], now["intervalS"], shift) for shift in (0, SLACK_S / 2, SLACK_S)]
+    assert min(oracle) - 1 <= pull["wasted"] <= max(oracle) + 1
+    asked_last = (pull["answered"] - 0.5) * now["intervalS"]
+    heard = [bisect.bisect_right(at_s, asked_last + shift) for shift in (-SLACK_S, SLACK_S)]
+    assert heard[0] <= pull["heard"] <= heard[1]
+    for one in (pull, push):
+        assert one["lost"] == one["duplicates"] == one["failures"] == 0
+        assert one["seq"] == one["heard"]
+    assert push["requests"] == 1 and push["wasted"] == 0
+
+
+def test_the_counts_are_the_schedules_and_the_share_is_theorys(browser):  # noqa: F811
+    """After 20 s at 0.5 s the wasted share is within 2 points of the prediction; every count agrees with an oracle."""
+    with in_background(LiveServer(speed=120, interval_s=0.5)) as server, opened(browser, server.url) as page:
+        wait_until(page, "s.nowS >= 20", 30)
+        now = paused(page)
+        check_against_the_schedule(now)
+        pull, push = now["sides"]["left"], now["sides"]["right"]
+        assert pull["measured"]["share"] == pytest.approx(pull["expected"]["share"], abs=0.02)
+        # Seven updates do not have the mean of many; T/2 + d is met by all of them together to a part of T.
+        assert pull["measured"]["latency"] == pytest.approx(pull["expected"]["latency"], abs=0.2)
+        assert pull["measured"]["worst"] < 0.5 + 3 * SLACK_S
+        assert push["measured"]["latency"] < 0.1 * pull["measured"]["latency"] + SLACK_S
+        assert pull["measured"]["bytes"] > 5 * push["measured"]["bytes"] > 0
+
+
+def test_the_table_says_what_was_counted(page):
+    """Each number of the table, in the language's own writing, is the number behind it."""
+    wait_until(page, "s.sides.left.heard >= 5 && s.sides.right.heard >= 5")
+    now = paused(page)
+    page.wait_for_timeout(600)
+    rows = dict(zip(
+        ("requests", "wasted", "share", "poisson", "latency", "worst", "updates", "lost", "bytes"),
+        ([cell.inner_text() for cell in row.locator("td").all()] for row in page.locator("tbody tr").all()),
+        strict=True))
+    for number, name in ((0, "left"), (2, "right")):
+        measured, expected = now["sides"][name]["measured"], now["sides"][name]["expected"]
+        assert rows["requests"][number:number + 2] == [str(measured["requests"]), str(expected["requests"])]
+        assert rows["wasted"][number] == str(measured["wasted"])
+        assert rows["updates"][number] == str(measured["updates"])
+        assert float(rows["share"][number].removesuffix("\u202f%")) == pytest.approx(measured["share"] * 100, abs=0.06)
+    assert page.locator(".left .vain").inner_text() == f"{now['sides']['left']['measured']['share'] * 100:.0f}\u202f%"
+
+
+@pytest.mark.parametrize("pair", [("polling", "websocket"), ("conditional", "sse"), ("long_polling", "conditional"),
+                                  ("sse", "polling"), ("websocket", "long_polling")], ids="-".join)
+def test_every_transport_works_on_either_side(page, pair):
+    """All five on the left and on the right hear the same updates; those that push are not asked in vain."""
+    for name, chosen in zip(("left", "right"), pair, strict=True):
+        page.locator(f".{name} .transport").select_option(chosen)
+    wait_until(page, f"s.sides.left.transport === '{pair[0]}' && s.sides.right.transport === '{pair[1]}'"
+                     " && s.sides.left.heard >= 4 && s.sides.right.heard >= 4 && s.sides.left.measured.bytes > 0")
+    now = paused(page)
+    for name, chosen in zip(("left", "right"), pair, strict=True):
+        one = now["sides"][name]
+        assert one["lost"] == one["failures"] == 0
+        if TRANSPORTS[chosen].family == "push":
+            assert one["wasted"] == 0 and one["measured"]["latency"] < 0.1
+        heading = page.locator(f".{name} .family").inner_text().lower()
+        assert heading == TRANSPORTS[chosen].family
+
+
+def test_an_etag_makes_wasted_requests_cheaper_not_rarer(browser):  # noqa: F811
+    """The browser's own cache asks with If-None-Match: fewer bytes a request, as many in vain."""
+    with in_background(LiveServer(speed=30, interval_s=0.1)) as server, opened(browser, server.url) as page:
+        page.locator(".right .transport").select_option("conditional")
+        wait_until(page, "s.sides.right.transport === 'conditional' && s.sides.right.answered >= 30")
+        sides = paused(page)["sides"]
+        assert sides["right"]["wasted"] == pytest.approx(sides["left"]["wasted"], abs=2)
+        each = {name: one["measured"]["bytes"] / one["requests"] for name, one in sides.items()}
+        assert each["right"] != pytest.approx(each["left"], rel=0.001)
+
+
+def test_the_interval_moves_prediction_and_polls(page):
+    """From 0.5 s to 0.1 s and to 10 s by keyboard: theory follows at once, and the polls do."""
+    slider = page.get_by_label("Interval between two polls")
+    slider.focus()
+    page.keyboard.press("Home")
+    now = wait_until(page, "s.intervalS === 0.1 && s.sinceS > 0 && s.sides.left.answered >= 10")
+    assert now["sides"]["left"]["expected"]["latency"] == pytest.approx(0.05, abs=0.02)
+    assert slider.get_attribute("aria-valuetext") == "0.1\u202fs"
+    assert now["sides"]["left"]["requests"] == pytest.approx((now["nowS"] - now["sinceS"]) / 0.1, abs=2.5)
+    page.keyboard.press("End")
+    now = wait_until(page, f"s.intervalS === 10 && s.sinceS > {now['nowS']} && s.nowS - s.sinceS > 1")
+    assert now["sides"]["left"]["expected"]["latency"] == pytest.approx(5, abs=0.05)
+    assert now["sides"]["left"]["requests"] == 0
+
+
+def test_pause_stands_still_and_goes_on_without_loss(page):
+    """Nothing is asked while paused; afterwards every update is heard once, and the pause is in no latency."""
+    wait_until(page, "s.sides.left.heard >= 3")
+    before = paused(page)
+    page.wait_for_timeout(1500)
+    still = snapshot(page)
+    assert still["nowS"] == before["nowS"] and still["sides"] == before["sides"]
+    page.get_by_role("button", name="Go on").click()
+    wait_until(page, f"s.sides.left.heard >= {before['sides']['left']['heard'] + 4}")
+    now = paused(page)
+    assert before["nowS"] < now["nowS"]
+    for one in now["sides"].values():
+        assert one["lost"] == one["duplicates"] == 0 and one["heard"] == one["seq"]
+    assert now["sides"]["left"]["measured"]["worst"] < 0.5 + 0.3
+    assert now["sides"]["right"]["measured"]["worst"] < 0.3
+
+
+def test_restart_and_speed_begin_a_new_run(page):
+    """Restart goes to the beginning of the week; another speed goes on from this moment of it."""
+    wait_until(page, "s.sides.right.heard >= 3")
+    page.get_by_label("Replay").select_option("3600")
+    now = wait_until(page, "s.speed === 3600 && s.sides.right.heard >= 3")
+    assert now["startS"] > 0 and now["sides"]["right"]["lost"] == 0
+    page.get_by_role("button", name="Restart").click()
+    now = wait_until(page, "s.startS === 0 && s.sides.right.heard >= 3")
+    assert now["speed"] == 3600 and now["nowS"] < 5
+
+
+def test_one_page_changes_nothing_for_another(browser, server):  # noqa: F811
+    """One pauses, restarts and changes; the other's run has no gap in it."""
+    with opened(browser, server.url) as one, opened(browser, server.url) as other:
+        one.get_by_label("Replay").select_option("7200")
+        one.locator(".right .transport").select_option("sse")
+        one.get_by_role("button", name="Restart").click()
+        paused(one)
+        wait_until(other, "s.sides.right.heard >= 6 && s.sides.left.heard >= 6")
+        now = paused(other)
+        assert now["speed"] == SPEED
+        check_against_the_schedule(now)
+
+
+def test_the_keyboard_reaches_everything(page):
+    """Tab goes through every control in the order of the eye, each with a name and a visible focus."""
+    reached = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("""() => {
+            const node = document.activeElement;
+            const name = node.labels?.[0]?.textContent || node.textContent
+              || document.getElementById(node.getAttribute("aria-labelledby"))?.textContent;
+            return [name.trim(), getComputedStyle(node).outlineStyle, parseFloat(getComputedStyle(node).outlineWidth)];
+        }"""))
+        if page.evaluate("document.activeElement.className === 'scroll'"):
+            break
+    names = [name for name, _, _ in reached]
+    assert [name[:20] for name in names[:6]] == ["Dark", "中文", "Interval between two", "Replay", "Pause", "Restart"]
+    assert names[6].startswith("Transport of the left") and names[7].startswith("Transport of the right")
+    assert len(names) == 9  # and the table, which can be scrolled where the screen is narrow
+    assert all(style == "solid" and width >= 2 for _, style, width in reached)
+    page.locator("#pause").focus()
+    page.keyboard.press("Enter")
+    wait_until(page, "s.paused")
+    page.keyboard.press("Space")
+    wait_until(page, "!s.paused && s.session")
+
+
+@pytest.mark.parametrize(("locale", "title", "lang"), [
+    ("en-US", "Pull and push hear the same", "en-GB"), ("zh-CN", "收听同一批地震", "zh-CN"),
+    ("zh-TW", "收听同一批地震", "zh-CN"), ("fr-FR", "Pull and push hear the same", "en-GB"),
+])
+def test_the_browsers_language_is_spoken(browser, server, locale, title, lang):  # noqa: F811
+    """English, Chinese, and English for who speaks neither; the switch changes every text there and back."""
+    with opened(browser, server.url, locale=locale) as page:
+        expect(page.locator("h1")).to_contain_text(title)
+        assert page.locator("html").get_attribute("lang") == lang and title in page.title()
+        switch = page.locator("#language")
+        first_label = page.locator("label[for=interval]").inner_text()
+        switch.click()
+        expect(page.locator("label[for=interval]")).not_to_have_text(first_label)
+        switch.click()
+        expect(page.locator("label[for=interval]")).to_have_text(first_label)
+
+
+def test_both_languages_have_the_same_texts(page):
+    """No key is missing in either, and no placeholder is left on the page in Chinese."""
+    page.locator("#language").click()
+    wait_until(page, "s.sides.left.heard >= 2")
+    page.wait_for_timeout(500)
+    text = page.locator("body").inner_text()
+    assert not re.search(r"[{}]|undefined|NaN|null", text)
+    assert page.evaluate("""async () => {
+        const { keys } = await import("./texts.js");
+        const [en, zh] = [keys("en"), keys("zh")].map((all) => all.filter((key) => !/_one$|^labels$/.test(key)).sort());
+        return JSON.stringify(en) === JSON.stringify(zh);
+    }""")
+
+
+@pytest.mark.parametrize("options", [{}, {"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 844}},
+                                     {"locale": "zh-CN"}], ids=["light", "dark", "phone", "zh"])
+def test_no_serious_barrier(browser, server, options):  # noqa: F811
+    """axe-core finds no serious or critical violation, and the page never scrolls sideways."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    with opened(browser, server.url, **options) as page:
+        wait_until(page, "s.sides.left.heard >= 2")
+        expect(page.locator(".right .strip")).to_have_attribute("aria-label", re.compile("20"))
+        found = axe.Axe().run(page).response["violations"]
+        serious = [(one["id"], [node["target"] for node in one["nodes"]]) for one in found
+                   if one["impact"] in ("serious", "critical")]
+        assert serious == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_message_is_shown_as_text(browser, server):  # noqa: F811
+    """A place whose name is markup is a text on the page, and nothing of it runs."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        hostile = "<img src=x onerror=\"document.title='fired'\">"
+
+        def answer(route):
+            response = route.fetch()
+            message = response.json()
+            for update in message["updates"]:
+                update["data"]["place"] = hostile
+            route.fulfill(response=response, body=json.dumps(message))
+
+        page.route("**/updates?**", answer)
+        page.goto(server.url)
+        expect(page.locator(".left .last-text")).to_contain_text(hostile, timeout=10_000)
+        assert page.locator("img").count() == 0 and page.title() != "fired"
+
+
+# Trouble
+
+
+@contextmanager
+def killable(port: int):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wsdemo", "live", "--no-browser", "--port", str(port), "--speed", "600",
+         "--interval", "0.5"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout.readline().startswith("http")
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_server_killed_and_restarted_loses_nothing(browser):  # noqa: F811
+    """The page says so, comes back by itself, and both sides hear every update once, those of the gap late."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        with killable(port) as process:
+            page.goto(f"http://127.0.0.1:{port}/")
+            before = wait_until(page, "s.sides.left.heard >= 3 && s.sides.right.heard >= 3")
+            process.kill()
+            expect(page.locator("#note")).to_contain_text("does not answer")
+            expect(page.locator(".right .state")).to_contain_text("Connection lost")
+            page.wait_for_timeout(1500)
+        with killable(port):
+            expect(page.locator("#note")).to_contain_text("is back")
+            wait_until(page, f"s.sides.right.state === 'open' && s.nowS > {before['nowS'] + 6}"
+                             " && s.sides.left.heard === s.sides.right.heard", 20)
+            now = paused(page)
+            at_s = earthquakes(600.0).times(now["nowS"] + 1)
+            for one in now["sides"].values():
+                assert one["lost"] == one["duplicates"] == 0 and one["heard"] == one["seq"]
+            push = now["sides"]["right"]
+            assert push["heard"] == pytest.approx(bisect.bisect_right(at_s, now["nowS"]), abs=1)
+            assert push["measured"]["worst"] > 1  # what happened while the server was away was heard late
+
+
+def test_a_websocket_that_never_opens_offers_another_way(browser, server):  # noqa: F811
+    """A proxy that refuses the upgrade: the side says so and offers SSE or long polling; either works at once."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route_web_socket("**/updates**", lambda socket: socket.close())
+        page.goto(server.url)
+        offer = page.locator(".right [data-offer=sse]")
+        offer.wait_for(timeout=10_000)
+        assert "does not open" in page.locator(".right .state").inner_text()
+        assert page.locator(".right [data-offer=long_polling]").is_visible()
+        wait_until(page, "s.sides.left.heard > 0")  # the other side does not mind
+        offer.click()
+        now = wait_until(page, "s.sides.right.transport === 'sse' && s.sides.right.heard >= 2")
+        assert now["sides"]["right"]["lost"] == 0
+        assert page.locator(".right [data-offer]").count() == 0
+
+
+def test_a_network_that_is_cut_is_said_and_mended(browser, server):  # noqa: F811
+    """Offline for three seconds: both sides say so; then they resume, nothing lost, nothing twice."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(server.url)
+        wait_until(page, "s.sides.left.heard >= 2")
+        context.set_offline(True)
+        expect(page.locator(".left .state")).to_contain_text("Connection lost")
+        expect(page.locator("#note")).to_contain_text("does not answer")
+        page.wait_for_timeout(1500)
+        context.set_offline(False)
+        wait_until(page, "s.sides.left.state === 'open' && s.sides.right.state === 'open'", 15)
+        expect(page.locator("#note")).not_to_contain_text("does not answer", timeout=10_000)
+        wait_until(page, "s.sides.left.heard === s.sides.right.heard")
+        for one in paused(page)["sides"].values():
+            assert one["lost"] == one["duplicates"] == 0 and one["heard"] == one["seq"]
+
+
+def test_a_full_server_says_so_and_lets_in_later(browser):  # noqa: F811
+    """The page after the last shows the server's sentence, and starts when there is room."""
+    with in_background(LiveServer(speed=600, max_sessions=1)) as server, browser.new_context() as context:
+        with opened(browser, server.url):
+            waiting = context.new_page()
+            waiting.goto(server.url)
+            expect(waiting.locator("#note")).to_contain_text("1 pages are watching already")
+        wait_until(waiting, "s.sides.right.heard >= 1", 20)
+
+
+def test_a_closed_page_ends_its_session(browser, server):  # noqa: F811
+    """Leaving the page says goodbye: its ports close at once, not after a minute."""
+    with opened(browser, server.url) as page:
+        assert len(server.sessions) == 1
+        page.goto("about:blank")
+        deadline = time.monotonic() + 5
+        while len(server.sessions) and time.monotonic() < deadline:
+            page.wait_for_timeout(50)
+        assert len(server.sessions) == 0
+        page.go_back()
+        wait_until(page, "s.sides.right.heard >= 1")
+
+
+def test_a_tab_out_of_sight_is_noted(page):
+    """Browsers slow the timers of hidden tabs; on return the page says for how long."""
+    hide = """hidden => {
+        Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(hide, True)
+    page.wait_for_timeout(2300)
+    page.evaluate(hide, False)
+    expect(page.locator("#note")).to_contain_text("out of sight for 2")
+
+
+def test_ten_pages_at_once(browser, server):  # noqa: F811
+    """Ten pages, ten sessions; each hears its own run completely."""
+    with browser.new_context() as context:
+        pages = [context.new_page() for _ in range(10)]
+        for page in pages:
+            page.set_default_timeout(20_000)
+            page.goto(server.url)
+        for page in pages:
+            now = wait_until(page, "s.sides.left.heard >= 2 && s.sides.right.heard >= 2", 20)
+            for one in now["sides"].values():
+                assert one["lost"] == one["duplicates"] == one["failures"] == 0
+        assert len(server.sessions) == 10
+
+
+def test_it_stays_small_and_quick(browser):  # noqa: F811
+    """At 20 quakes a second: what is kept has a bound, and no count is missed. Times are left to live_frames.py."""
+    with in_background(LiveServer(speed=7200, interval_s=0.1)) as server, opened(browser, server.url) as page:
+        wait_until(page, "s.nowS > 2", 20)
+        nodes = page.evaluate("document.querySelectorAll('*').length")
+        wait_until(page, "s.nowS > 4", 20)
+        now = snapshot(page)
+        assert page.evaluate("document.querySelectorAll('*').length") == nodes
+        assert now["sides"]["right"]["heard"] == pytest.approx(
+            len(earthquakes(7200.0).times(now["nowS"])), abs=3)
+        assert now["sides"]["left"]["lost"] == now["sides"]["right"]["lost"] == 0
+
+
+# Behind Jupyter
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Jupyter under a base URL of Binder's shape; gives its port and the path that logs in."""
+    pytest.importorskip("jupyter_server_proxy")
+    with jupyter_site(str(tmp_path_factory.mktemp("site"))) as running:
+        yield running
+
+
+@pytest.mark.parametrize("where", ["proxy", "tile"])
+def test_the_page_behind_jupyters_proxy(browser, server, site, where):  # noqa: F811
+    """By port and as the launcher's tile, all five transports work, and everything goes through Jupyter's site."""
+    port, login = site
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.watch = Watch(page)
+        address = f"http://127.0.0.1:{port}"
+        page.goto(address + login)
+        page.goto(f"{address}/user/someone/{f'proxy/{server.port}/' if where == 'proxy' else 'wsdemo/'}")
+        page.get_by_label("Replay").select_option("3600")
+        for pair in (("polling", "websocket"), ("conditional", "sse"), ("polling", "long_polling")):
+            for name, chosen in zip(("left", "right"), pair, strict=True):
+                page.locator(f".{name} .transport").select_option(chosen)
+            now = wait_until(page, f"s.sides.left.transport === '{pair[0]}' && s.sides.right.transport === '{pair[1]}'"
+                                   " && s.sides.left.heard >= 2 && s.sides.right.heard >= 2", 30)
+            for one in now["sides"].values():
+                assert one["lost"] == one["failures"] == 0
+        assert page.watch.complaints == []
+        assert page.watch.hosts == {f"127.0.0.1:{port}"}
