@@ -12,6 +12,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
+from wsdemo import theory
 from wsdemo.children import ChildFailed
 from wsdemo.transports import TRANSPORTS, find
 from wsdemo.updates import Schedule, earthquakes, every, poisson
@@ -42,10 +43,10 @@ def parser() -> argparse.ArgumentParser:
     compare.add_argument("--transports", default="polling,websocket", metavar="A,B,…",
                          help=f"from {', '.join(TRANSPORTS)} (default: %(default)s)")
     _add_schedule(compare)
-    compare.add_argument("--interval", type=float, default=0.25, metavar="T",
+    compare.add_argument("--interval", type=float, default=theory.DEFAULT_INTERVAL_S, metavar="T",
                          help="seconds between two polls of one client (%(default)s)")
-    compare.add_argument("--clients", type=int, default=20, metavar="N", help="how many clients (%(default)s)")
-    compare.add_argument("--duration", type=float, default=10.0, metavar="D", help="seconds of one run (%(default)s)")
+    compare.add_argument("--clients", type=int, default=theory.DEFAULT_CLIENTS, metavar="N", help="how many clients (%(default)s)")
+    compare.add_argument("--duration", type=float, default=theory.DEFAULT_DURATION_S, metavar="D", help="seconds of one run (%(default)s)")
     compare.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
     compare.add_argument("--plot", metavar="FILE.png",
                          help=f"where to save the picture (default: {DEFAULT_PICTURE}; with --json: none)")

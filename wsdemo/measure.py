@@ -21,13 +21,17 @@ from wsdemo.children import Child
 from wsdemo.limits import check_connections
 from wsdemo.progress import progress as progress_bar
 from wsdemo.serve import Server
-from wsdemo.theory import Prediction, Workload, phases
+from wsdemo.theory import (
+    DEFAULT_CLIENTS,
+    DEFAULT_DURATION_S,
+    DEFAULT_INTERVAL_S,
+    Prediction,
+    Workload,
+    phases,
+)
 from wsdemo.transports import TRANSPORTS, find
 from wsdemo.updates import Schedule, earthquakes
 
-DEFAULT_CLIENTS = 20
-DEFAULT_INTERVAL_S = 0.25
-DEFAULT_DURATION_S = 10.0
 CLIENTS_A_PROCESS = 10
 MOST_PROCESSES = 4
 MANY_CLIENTS = 100

@@ -12,6 +12,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+DEFAULT_CLIENTS, DEFAULT_INTERVAL_S, DEFAULT_DURATION_S = 20, 0.25, 8.0
+"""The workload of those who name none: fits a laptop and Binder, and five transports in under a minute."""
+
 LONG_POLL_TIMEOUT_S = 25.0
 """How long a long poll is held. RFC 6202 section 5.5 finds 30 s safe with most proxies; some give up at just that."""
 
