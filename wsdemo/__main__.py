@@ -45,8 +45,10 @@ def parser() -> argparse.ArgumentParser:
     _add_schedule(compare)
     compare.add_argument("--interval", type=float, default=theory.DEFAULT_INTERVAL_S, metavar="T",
                          help="seconds between two polls of one client (%(default)s)")
-    compare.add_argument("--clients", type=int, default=theory.DEFAULT_CLIENTS, metavar="N", help="how many clients (%(default)s)")
-    compare.add_argument("--duration", type=float, default=theory.DEFAULT_DURATION_S, metavar="D", help="seconds of one run (%(default)s)")
+    compare.add_argument("--clients", type=int, default=theory.DEFAULT_CLIENTS, metavar="N",
+                         help="how many clients (%(default)s)")
+    compare.add_argument("--duration", type=float, default=theory.DEFAULT_DURATION_S, metavar="D",
+                         help="seconds of one run (%(default)s)")
     compare.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
     compare.add_argument("--plot", metavar="FILE.png",
                          help=f"where to save the picture (default: {DEFAULT_PICTURE}; with --json: none)")
