@@ -237,6 +237,22 @@ def test_a_side_serves_its_own_page_only(name):
     run(scenario())
 
 
+def test_a_classroom_comes_by_address():
+    """On every interface, a page that came by an IP address reaches its sides by the same; a name is misdirected."""
+
+    async def scenario():
+        async with page(host="0.0.0.0") as (server, ask), aiohttp.ClientSession() as http:
+            _, about = await ask("session", RECIPE)
+            for host, status in (("127.0.0.2", 200), ("evil.example", 421)):
+                for port in (server.port, about["ports"]["left"]):
+                    path = "config" if port == server.port else "updates"
+                    headers = {"Host": f"{host}:{port}", "Origin": f"http://{host}:{server.port}"}
+                    async with http.get(f"http://127.0.0.2:{port}/{path}", headers=headers) as response:
+                        assert response.status == status
+
+    run(scenario())
+
+
 def test_only_the_named_files_are_served():
     """No path leads out of the folder, the sources are not served, and every answer carries the policy."""
 
@@ -276,7 +292,7 @@ def test_there_is_a_limit_to_the_pages():
             opened = await asyncio.gather(*(ask("session", RECIPE) for _ in range(5)))
             assert sorted(status for status, _ in opened) == [200, 200, 503, 503, 503]
             refused = next(answer for status, answer in opened if status == 503)
-            assert "2 pages are watching" in refused["error"]
+            assert "room for 2 pages" in refused["error"]
             inside = next(answer for status, answer in opened if status == 200)
             await ask(f"session/{inside['id']}/end", {})
             assert (await ask("session", RECIPE))[0] == 200

@@ -373,6 +373,7 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 addEventListener("pagehide", () => {
+  run.frozenS = run.nowS(); // who comes back to the page finds it where it was
   SIDES.forEach((name) => sides[name].disconnect());
   session.close();
 });

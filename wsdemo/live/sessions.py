@@ -172,8 +172,7 @@ class Sessions:
     async def open(self, recipe: Recipe) -> Session:
         """Open a session. Raises `Refused` when there are as many as this server may hold."""
         if len(self._open) + self._opening >= self._limit:
-            raise Refused(f"{self._limit} pages are watching already, which is all this server holds; try again later",
-                          503)
+            raise Refused(f"this server has room for {self._limit} pages, and all of it is taken.", 503)
         session = Session(recipe, self._host, self._guard)
         self._opening += 1
         try:

@@ -51,7 +51,7 @@ const TEXTS = {
     lost: "Updates lost",
     bytes: "Bytes both ways",
     fineClock: "Latency is counted against the server's clock, which this page knows to within ±{error} (half the"
-      + " quickest round trip of the last minute).",
+      + " quickest round trip of the last minute). A browser that is busy drawing hears later.",
     fineBytes: "Bytes are TCP payload in both directions, counted at the server's socket: headers are in, TCP's and"
       + " IP's own are not.",
     fineTheory: "Theory: share in vain 1 − Σ min(gap, T) / elapsed, or exp(−λT) for Poisson; mean latency T/2 + d"
@@ -119,7 +119,7 @@ const TEXTS = {
     updates: "收到的更新",
     lost: "丢失的更新",
     bytes: "双向字节数",
-    fineClock: "延迟按服务器的时钟计算；本页对该时钟的误差不超过 ±{error}（最近一分钟内最短往返时间的一半）。",
+    fineClock: "延迟按服务器的时钟计算；本页对该时钟的误差不超过 ±{error}（最近一分钟内最短往返时间的一半）。浏览器忙于绘图时会听得更晚。",
     fineBytes: "字节数是服务器套接字上双向的 TCP 载荷：包含 HTTP 头，不含 TCP 与 IP 自身的头。",
     fineTheory: "理论：白问的比例为 1 − Σ min(间隔, T) / 已过时间，泊松过程为 exp(−λT)；平均延迟为 T/2 + d，d = {delay}。"
       + "改变任何控件都会重新开始测量。",
