@@ -1,6 +1,7 @@
 """JupyterLab itself, in a real browser, under a base URL of Binder's shape: lessons run from top to bottom."""
 
 import json
+import re
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -64,6 +65,19 @@ def run_all(page):
     page.wait_for_function(stars.replace("() => ", "() => !"), timeout=RUN_MS)
 
 
+def run_again(page, words):
+    """Run the last code cell with these words in it, and wait until it has run."""
+    from playwright.sync_api import expect  # not at the top: where it is missing, these tests skip with the reason
+
+    cell = page.locator(".jp-CodeCell", has_text=words).last
+    prompt = cell.locator(".jp-InputPrompt").first
+    before = prompt.inner_text()
+    cell.locator(".cm-content").first.click()
+    page.keyboard.press("Control+Enter")
+    expect(prompt).not_to_have_text(before, timeout=20_000)
+    expect(prompt).to_have_text(re.compile(r"\[\d+\]"), timeout=20_000)
+
+
 def errors(page):
     return page.locator(".jp-Notebook .jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']").count()
 
@@ -82,6 +96,14 @@ def test_the_first_lesson_runs_from_top_to_bottom(opened):
     alts = figures(page)
     assert len(alts) >= 2
     assert all(len(alt) > 40 for alt in alts), alts
+    # The last cell has closed the live page; a reader who wants to see it again runs its cell again.
+    run_again(page, "live.start(")
+    live = page.frame_locator("iframe[title='Pull and push hear the same earthquakes']")
+    live.locator(".left .vain", has_text="%").wait_for(timeout=20_000)
+    live.locator(".right .vain", has_text="%").wait_for(timeout=20_000)
+    run_again(page, "await page.stop()")
+    page.get_by_text("The page is closed").last.wait_for(timeout=10_000)
+    assert errors(page) == 0
 
 
 def test_the_echo_page_lives_in_the_notebook_through_the_proxy(opened):
@@ -91,11 +113,8 @@ def test_the_echo_page_lives_in_the_notebook_through_the_proxy(opened):
     assert errors(page) == 0
     assert all(len(alt) > 40 for alt in figures(page))
     # The lesson stops the server at its end; a reader who wants to play runs the two cells again.
-    for words in ("echo_server = ", "IFrame(echo_server.page_url"):
-        cell = page.locator(".jp-CodeCell", has_text=words).first
-        cell.locator(".cm-content").first.click()
-        page.keyboard.press("Control+Enter")
-        page.wait_for_timeout(1500)
+    run_again(page, "echo_server = ")
+    run_again(page, "IFrame(echo_server.page_url")
     frame = page.frame_locator(".jp-OutputArea-output iframe[title='The page of the echo server']")
     assert "/user/someone/proxy/" in page.locator("iframe[title='The page of the echo server']").get_attribute("src")
     frame.locator("#open").click()
@@ -107,7 +126,6 @@ def test_the_echo_page_lives_in_the_notebook_through_the_proxy(opened):
     log.get_by_text(f"{datetime.now():%Y-%m-}").first.wait_for(timeout=10_000)  # the answer is the time
     frame.locator("#close").click()
     frame.locator("#state[data-state=closed]").wait_for(timeout=10_000)
-    page.locator(".jp-CodeCell", has_text="await echo_server.stop()").last.locator(".cm-content").first.click()
-    page.keyboard.press("Control+Enter")
+    run_again(page, "await echo_server.stop()")
     page.get_by_text("not running").last.wait_for(timeout=10_000)
     assert errors(page) == 0
