@@ -14,9 +14,12 @@ Read the modules in this order; each knows only those before it:
     transports  one file a transport: serve() and hear()
     children, serve, clients
                 server and clients in processes of their own
+    progress    the bar that long work shows
     measure     measure() and compare()
     plots       the figures
     wire        the handshake and the frames by hand, for reading
+    jupyter     where a page that a notebook serves is seen from
+    echo, live  two programs with a page: the first WebSocket, and pull and push side by side
 
 Nothing is imported here, so that a server process holds only what it serves.
 """

@@ -1,0 +1,87 @@
+"""The clients' process: it connects all, waits for the start, tallies every reader, and says why it cannot."""
+
+import asyncio
+import socket
+import time
+
+import pytest
+
+from wsdemo.children import Child, ChildFailed
+from wsdemo.clients import _AT_A_TIME, _FewAtATime
+from wsdemo.serve import Server
+from wsdemo.theory import phases, poll_times
+from wsdemo.transports import TRANSPORTS
+from wsdemo.updates import every
+
+INTERVAL_S, DURATION_S, PHASES = 0.2, 0.6, phases(3, 0.2)
+
+
+async def work(name, server):
+    """Run three clients of a server through their job; return both answers."""
+    crowd = Child("clients")
+    try:
+        crowd.tell({"job": {"transport": name, "url": server.url(name), "host": "127.0.0.1",
+                            "probe_port": server.probe_port, "interval_s": INTERVAL_S, "duration_s": DURATION_S,
+                            "phases_s": PHASES}})
+        ready = await crowd.answer()
+        start_ns = time.perf_counter_ns() + 10**8
+        await server.begin(start_ns)
+        crowd.tell({"start_ns": start_ns})
+        return ready, await crowd.answer()
+    finally:
+        crowd.kill()
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_every_reader_is_tallied(name):
+    """Each client opens before the start, hears each update once, and reports what it asked and heard."""
+
+    async def scenario():
+        async with Server(name, schedule=every(0.15), duration_s=DURATION_S, hold=True) as server:
+            return await work(name, server)
+
+    ready, answer = asyncio.run(scenario())
+    assert 0 < ready["delay_s"] < 1
+    assert len(answer["readers"]) == len(PHASES)
+    for phase, reader in zip(PHASES, answer["readers"], strict=True):
+        assert [seq for seq, _, _ in reader["heard"]] == [1, 2, 3]
+        assert (reader["duplicates"], reader["resets"], reader["failures"]) == (0, 0, 0)
+        assert all(latency >= 0 for _, _, latency in reader["heard"])
+        if reader["polls_due"]:
+            due = [at for at, _, opening in reader["requests"] if not opening and at < DURATION_S]
+            assert due == pytest.approx(poll_times(phase, INTERVAL_S, DURATION_S), abs=1e-6)
+            assert reader["polls_due"] == len(due)
+
+
+def test_clients_that_cannot_connect_say_why():
+    """The error names the address, and asks whether the server is running."""
+
+    async def scenario():
+        async with Server("polling", hold=True) as server:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                nobody = TRANSPORTS["polling"].url(free.getsockname()[1])
+            server._about["urls"]["polling"] = nobody
+            with pytest.raises(ChildFailed, match="is the server running"):
+                await work("polling", server)
+
+    asyncio.run(scenario())
+
+
+def test_a_crowd_of_ready_sockets_is_handed_out_a_few_at_a_time():
+    """A hundred sockets with a message each: no look brings more than a few, and none is forgotten."""
+    pairs = [socket.socketpair() for _ in range(100)]
+    waiting = {mine for mine, _ in pairs}
+    with _FewAtATime() as selector:
+        for mine, theirs in pairs:
+            selector.register(mine, 1)
+            theirs.send(b"news")
+        while waiting:
+            ready = selector.select(0)
+            assert 0 < len(ready) <= _AT_A_TIME
+            for key, _ in ready:
+                key.fileobj.recv(10)
+                waiting.remove(key.fileobj)
+    for pair in pairs:
+        for end in pair:
+            end.close()
