@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -22,9 +21,10 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 import websockets
+from test_jupyter import outside_jupyter  # noqa: F401 - a fixture
 from websockets.asyncio.client import connect
 
-from wsdemo import echo, jupyter, wire
+from wsdemo import echo, wire
 from wsdemo.__main__ import main as command_line
 from wsdemo.echo import MAX_MESSAGE_BYTES, EchoServer
 from wsdemo.wire import Frame, Opcode, close_payload
@@ -646,45 +646,7 @@ def test_a_port_in_use_is_said():
 # Where it is seen from
 
 
-@pytest.fixture
-def outside_jupyter(monkeypatch, tmp_path):
-    for name in ("JUPYTERHUB_SERVICE_PREFIX", *jupyter.HUB_ADDRESSES):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
-    return tmp_path
-
-
-def test_the_page_outside_jupyter(outside_jupyter):
-    assert jupyter.page_url(8000) == "http://127.0.0.1:8000/"
-    assert jupyter.public_hosts() == ()
-
-
-@pytest.mark.skipif(importlib.util.find_spec("jupyter_server_proxy") is None, reason="needs jupyter-server-proxy")
-def test_the_page_under_jupyter(outside_jupyter):
-    """The server above the kernel tells its base URL; one that cannot be understood is no reason to fail."""
-    file = outside_jupyter / f"jpserver-{os.getppid()}.json"
-    file.write_text(json.dumps({"base_url": "/user/someone/"}))
-    assert jupyter.page_url(8000) == "/user/someone/proxy/8000/"
-    file.write_text("{}")
-    assert jupyter.page_url(8000) == "http://127.0.0.1:8000/"
-
-
-@pytest.mark.parametrize("hub, expected", [
-    ({}, ("*",)),
-    ({"JUPYTERHUB_PUBLIC_URL": "", "JUPYTERHUB_PUBLIC_HUB_URL": "", "JUPYTERHUB_HOST": ""}, ("*",)),
-    ({"JUPYTERHUB_PUBLIC_URL": "https://Hub.example:8443/user/me/"}, ("hub.example",)),
-    ({"JUPYTERHUB_PUBLIC_URL": "https://me.hub.example/", "JUPYTERHUB_HOST": "https://hub.example"},
-     ("hub.example", "me.hub.example")),
-])
-def test_the_names_of_a_hub(outside_jupyter, monkeypatch, hub, expected):
-    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/me/")
-    for name, value in hub.items():
-        monkeypatch.setenv(name, value)
-    assert jupyter.public_hosts() == expected
-    assert jupyter.page_url(8000) == "/user/me/proxy/8000/"
-
-
-def test_under_a_hub_its_name_is_served_and_foreign_pages_are_not(outside_jupyter, monkeypatch):
+def test_under_a_hub_its_name_is_served_and_foreign_pages_are_not(outside_jupyter, monkeypatch):  # noqa: F811
     """What arrives through jupyter-server-proxy names the hub; a page of another site is refused all the same."""
     monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/me/")
     monkeypatch.setenv("JUPYTERHUB_PUBLIC_URL", "https://hub.example/user/me/")
