@@ -267,6 +267,10 @@ def main(arguments: list[str] | None = None) -> None:
         options.run(options)
     except ValueError as error:
         sys.exit(_complain(options.job, error, 2))
+    except BrokenPipeError:
+        # Whoever read the output has had enough (`| head`). Python would complain again when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except (OSError, ChildFailed) as error:
         sys.exit(_complain(options.job, error, 1))
     except KeyboardInterrupt:
