@@ -23,6 +23,9 @@ try:
     from playwright.sync_api import expect
 except ImportError:
     expect = None  # then the fixture `browser` skips every test here, or fails it in CI
+else:
+    # Waits between attempts grow and are jittered, so that "it is back" may take longer than Playwright's five seconds.
+    expect.set_options(timeout=20_000)
 
 SPEED = 1200
 """Three and a half quakes a second, so that no test waits long for some."""
@@ -337,6 +340,7 @@ def test_a_message_is_shown_as_text(browser, server):  # noqa: F811
         page.goto(server.url)
         expect(page.locator(".left .last-text")).to_contain_text(hostile, timeout=10_000)
         assert page.locator("img").count() == 0 and page.title() != "fired"
+        page.unroute_all(behavior="wait")  # an answer under way must not outlive the page
 
 
 # Trouble

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import webbrowser
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 from wsdemo import theory
@@ -183,22 +185,34 @@ def _serve(options: argparse.Namespace) -> None:
         raise ValueError(f"--max-connections must be at least 1, not {options.max_connections}")
     if options.duration is not None and not options.duration > 0:
         raise ValueError(f"--duration must be a number of seconds above 0, not {options.duration:g}")
-    # A service manager stops with SIGTERM what a person stops with Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with asyncio.Runner(loop_factory=lambda: serve.new_event_loop(options.max_connections)) as runner:
-        if is_echo:
-            from wsdemo import echo
+    common = {"host": options.host, "port": options.port, "max_connections": options.max_connections,
+              "allowed_hosts": options.allow_host, "supervised": options.supervised}
+    if is_echo:
+        from wsdemo import echo
 
-            runner.run(echo.run(
-                host=options.host, port=options.port, max_connections=options.max_connections,
-                allowed_hosts=options.allow_host, supervised=options.supervised,
-            ))
-            return
-        runner.run(serve.run(
-            names, _schedule(options), host=options.host, port=options.port, duration_s=options.duration,
-            max_connections=options.max_connections, allowed_hosts=options.allow_host,
-            supervised=options.supervised, hold=options.hold,
-        ))
+        server = echo.run(**common)
+    else:
+        server = serve.run(names, _schedule(options), duration_s=options.duration, hold=options.hold, **common)
+    _run_until_stopped(server, lambda: serve.new_event_loop(options.max_connections))
+
+
+def _run_until_stopped(server: Coroutine, loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Run a server until it ends by itself; Ctrl-C and SIGTERM, with which service managers stop, end it too.
+
+    Raises KeyboardInterrupt for either. Both cancel the server: an exception raised by a signal handler would come up
+    in whatever callback runs at that moment, and be lost there.
+    """
+
+    async def stoppable() -> None:
+        with contextlib.suppress(NotImplementedError):  # Windows has no SIGTERM to handle
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
+        await server
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        try:
+            runner.run(stoppable())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
 
 
 def _only_echo(options: argparse.Namespace) -> list[str]:
@@ -219,12 +233,11 @@ def _live(options: argparse.Namespace) -> None:
         raise ValueError(f"--port must lie between 0 and 65535, not {options.port}")
     given = {"speed": options.speed, "interval_s": options.interval}
     given = server.check_options({name: value for name, value in given.items() if value is not None})
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with asyncio.Runner(loop_factory=serve.new_event_loop) as runner:
-        runner.run(server.run(
-            host=options.host, port=options.port, allowed_hosts=options.allow_host, supervised=options.supervised,
-            opened=webbrowser.open if not options.no_browser and _has_browser() else None, **given,
-        ))
+    page = server.run(
+        host=options.host, port=options.port, allowed_hosts=options.allow_host, supervised=options.supervised,
+        opened=webbrowser.open if not options.no_browser and _has_browser() else None, **given,
+    )
+    _run_until_stopped(page, serve.new_event_loop)
 
 
 def _clients(_: argparse.Namespace) -> None:
