@@ -113,9 +113,23 @@ def in_background(server: AbstractAsyncContextManager) -> Iterator:
         finally:
             wait_for(server.__aexit__(None, None, None))
     finally:
+        wait_for(_settle())
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def _settle() -> None:
+    """End what a server leaves in its loop, such as handshakes that a browser's spare connections never began.
+
+    asyncio.run does the same. Otherwise the garbage collector finds them, during some later test.
+    """
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    for _ in range(5):  # a transport that was closed says so in the loop's next turns
+        await asyncio.sleep(0)
 
 
 @contextlib.contextmanager
