@@ -395,10 +395,12 @@ def lab(monkeypatch, here):
         monkeypatch.setattr(command_line, "FIRST_NOTEBOOK", first)
         monkeypatch.setattr(command_line.os, "geteuid", lambda: uid, raising=False)
         monkeypatch.setattr(command_line, "_has_browser", lambda: browser)
-        monkeypatch.setattr(
-            command_line.subprocess, "run",
-            lambda command, **_: started.append(command) or subprocess.CompletedProcess(command, 0),
-        )
+
+        def become(command):
+            started.append(command)
+            sys.exit(0)
+
+        monkeypatch.setattr(command_line, "_become", become)
         return here("lab", *arguments), started
 
     return run
@@ -416,7 +418,8 @@ def test_lab_opens_the_first_lesson_with_the_repository_as_root(lab):
     run, (command,) = lab()
     assert (run.returncode, run.stderr) == (0, "")
     assert command[:3] == [sys.executable, "-m", "jupyterlab"]
-    assert command[-1].endswith("pyproject.toml") and "--no-browser" not in command and "--allow-root" not in command
+    assert command[-1].endswith("/lab/tree/pyproject.toml")
+    assert "--no-browser" not in command and "--allow-root" not in command
 
 
 def test_lab_passes_on_what_it_was_told(lab):

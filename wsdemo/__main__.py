@@ -13,6 +13,7 @@ import sys
 import webbrowser
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import NoReturn
 
 from wsdemo import theory
 from wsdemo.children import ChildFailed
@@ -251,7 +252,9 @@ def _lab(options: argparse.Namespace) -> None:
     root = Path(__file__).resolve().parent.parent
     if not (root / FIRST_NOTEBOOK).is_file():
         raise ValueError(f"the lessons are not in {root}: clone the repository and install from there (see README)")
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}", str(root / FIRST_NOTEBOOK)]
+    # As its default address the lesson is also in the address that JupyterLab prints for those without a browser.
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}",
+               f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         if not options.allow_root:
             raise ValueError("JupyterLab does not run as root: be another user, or, in a container, add --allow-root")
@@ -262,6 +265,13 @@ def _lab(options: argparse.Namespace) -> None:
         print("Open the address that JupyterLab prints below in a browser. From another machine, forward its port:\n"
               "    ssh -L 8888:localhost:8888 THIS-MACHINE", file=sys.stderr, flush=True)
         command.append("--no-browser")
+    _become(command)
+
+
+def _become(command: list[str]) -> NoReturn:
+    """Go on as another program, so that Ctrl-C and other signals are its own; on Windows, which cannot, wait for it."""
+    if os.name == "posix":
+        os.execv(command[0], command)
     sys.exit(subprocess.run(command).returncode)
 
 
