@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -209,6 +210,9 @@ def _run_until_stopped(server: Coroutine, loop_factory: Callable[[], asyncio.Abs
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
         await server
 
+    # A port scanner's half a request is no reason for a traceback in the terminal.
+    for logger in ("websockets.server", "aiohttp.server"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         try:
             runner.run(stoppable())

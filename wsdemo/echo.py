@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
@@ -251,8 +250,6 @@ async def run(*, supervised: bool = False, max_connections: int = 100, **options
     stdin is answered with the counters on stdout, and what clients say goes to stderr. The rest as for `EchoServer`.
     """
     allow_connections(max_connections)
-    # A port scanner's half a handshake is no reason for a traceback in the terminal.
-    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     out = sys.stderr if supervised else sys.stdout
     options["heard"] = partial(print, file=out, flush=True)
     async with EchoServer(max_connections=max_connections, **options) as server:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import selectors
 import sys
 from collections.abc import Sequence
@@ -40,9 +39,6 @@ async def run(names: Sequence[str], schedule: Schedule, *, host: str = "127.0.0.
     stdin and end with it, otherwise run until cancelled; hold: start the feed only when told to.
     """
     allow_connections(max_connections)
-    # A port scanner's half a request is no reason for a traceback in the terminal.
-    for logger in ("websockets.server", "aiohttp.server"):
-        logging.getLogger(logger).setLevel(logging.CRITICAL)
     transports = find(names)
     guard = Guard(host, allowed_hosts, max_connections)
     feed = Feed(schedule.updates(duration_s))

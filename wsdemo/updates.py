@@ -68,7 +68,7 @@ class Schedule:
         if self.kind == "poisson":
             return replace(self, seed=seed)
         if self.kind == "earthquakes":
-            return replace(self, seed=seed, start_s=round(random.Random(seed).random() * _week_s(), 3))
+            return replace(self, seed=seed, start_s=round(random.Random(seed).random() * week_s(), 3))
         return self
 
     def arguments(self) -> list[str]:
@@ -102,9 +102,9 @@ def earthquakes(speed: float = 240.0, start_s: float = 0.0) -> Schedule:
     Source: U.S. Geological Survey, 1,707 events (data/SOURCES.md).
     """
     _positive(speed=speed)
-    if not 0 <= start_s < _week_s():
-        raise ValueError(f"start_s must lie inside the week, between 0 and {_week_s():.0f} s, not {start_s!r}")
-    rate = len(catalogue()) / _week_s() * speed
+    if not 0 <= start_s < week_s():
+        raise ValueError(f"start_s must lie inside the week, between 0 and {week_s():.0f} s, not {start_s!r}")
+    rate = len(catalogue()) / week_s() * speed
     return Schedule("earthquakes", rate_per_s=rate, speed=float(speed), start_s=float(start_s))
 
 
@@ -134,8 +134,9 @@ def catalogue() -> tuple[tuple[float, dict], ...]:
         )
 
 
-def _week_s() -> float:
-    """The length of the week in seconds: from its first event to one mean gap after its last."""
+@cache
+def week_s() -> float:
+    """Return the length of the replayed week in seconds: from its first event to one mean gap after its last."""
     times = [at_s for at_s, _ in catalogue()]
     return times[-1] + (times[-1] - times[0]) / (len(times) - 1)
 
@@ -156,7 +157,7 @@ def _moments_poisson(schedule: Schedule) -> Iterator[tuple[float, dict]]:
 def _moments_earthquakes(schedule: Schedule) -> Iterator[tuple[float, dict]]:
     for week in itertools.count():
         for at_s, data in catalogue():
-            moment_s = at_s + week * _week_s() - schedule.start_s
+            moment_s = at_s + week * week_s() - schedule.start_s
             if moment_s >= 0:
                 yield moment_s / schedule.speed, data
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import re
 import socket
 import sys
@@ -43,7 +42,7 @@ from wsdemo.live.sessions import (
 from wsdemo.meter import Meter, listen
 from wsdemo.tasks import background
 from wsdemo.transports import TRANSPORTS
-from wsdemo.updates import WEEK_START, catalogue, earthquakes
+from wsdemo.updates import WEEK_START, catalogue, earthquakes, week_s
 
 DEFAULT_INTERVAL_S = 1.0
 INTERVAL_RANGE_S = (0.1, 10.0)
@@ -165,11 +164,6 @@ class LiveServer:
         return web.json_response({})
 
 
-def week_s() -> float:
-    """Return the length of the replayed week in seconds."""
-    return len(catalogue()) / earthquakes(1.0).rate_per_s
-
-
 def _file(name: str, body: bytes, content_type: str) -> web.RouteDef:
     async def answer(_: web.Request) -> web.Response:
         # A Response is used up by being sent, so each request gets its own.
@@ -224,7 +218,6 @@ async def run(*, opened=None, supervised: bool = False, **options) -> None:
     on stdout is JSON with the port.
     """
     allow_connections(2000)
-    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)
     async with LiveServer(**options) as server:
         if supervised:
             say({"url": server.url, "port": server.port})

@@ -15,8 +15,8 @@ from aiohttp_sse import sse_response
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Delivery, Reader, Refused, Unreachable, pause
-from wsdemo.transports.http import ANSWER_TIMEOUT_S, answer_position, http_server, one_connection
+from wsdemo.reader import Delivery, Reader, Unreachable, pause
+from wsdemo.transports.http import ANSWER_TIMEOUT_S, answer_position, http_server, one_connection, read_json
 
 HEARTBEAT_S = 15
 """A comment this often keeps proxies from closing a silent answer, and shows a dead connection."""
@@ -77,7 +77,7 @@ async def hear(url: str, reader: Reader | None = None) -> AsyncIterator[Delivery
             try:
                 async with session.get(url, params=query, headers=headers) as response:
                     if response.status >= 400:
-                        raise Refused(response.status, (await response.json())["error"])
+                        await read_json(response)  # raises Refused with the server's sentence
                     async with aclosing(read_events(response.content)) as events:
                         async for event in events:
                             message = json.loads(event["data"])
