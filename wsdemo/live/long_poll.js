@@ -1,5 +1,6 @@
 /** Long polling: the server holds the answer back until there is news; then ask again at once. */
 
+import { ask } from "./ask.js";
 import { LONG_POLL_TIMEOUT_S } from "./theory.js";
 import { backoff, sleep } from "./waits.js";
 
@@ -8,21 +9,9 @@ export async function hear(side, url, signal) {
   while (!signal.aborted) {
     const request = side.asks();
     try {
-      const response = await fetch(side.ask(url), {
-        cache: "no-store",
-        // Twice the timeout: a server that stays silent for longer than it promised is gone.
-        signal: AbortSignal.any([signal, AbortSignal.timeout(2000 * LONG_POLL_TIMEOUT_S)]),
-      });
-      const answer = await response.json();
-      if (!response.ok) {
-        throw new Error(answer.error);
-      }
-      if (!side.placed(answer)) {
-        throw new Error("another run answers here");
-      }
-      side.opened();
+      // Twice the timeout: a server that stays silent for longer than it promised is gone.
+      await ask(side, url, request, { cache: "no-store", timeoutMs: 2000 * LONG_POLL_TIMEOUT_S, signal });
       attempt = 0;
-      side.takes(answer.updates, request);
     } catch (error) {
       if (signal.aborted) {
         return;

@@ -1,5 +1,6 @@
 /** Polling, plain and with ETag: ask at absolute times, whether or not there is news. */
 
+import { ask } from "./ask.js";
 import { backoff, sleep } from "./waits.js";
 
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -20,20 +21,8 @@ export async function hear(side, url, signal, conditional = false) {
     }
     const request = side.asks(dueS);
     try {
-      const response = await fetch(side.ask(url), {
-        cache: conditional ? "no-cache" : "no-store",
-        signal: AbortSignal.any([signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
-      });
-      const answer = await response.json();
-      if (!response.ok) {
-        throw new Error(answer.error);
-      }
-      if (!side.placed(answer)) {
-        throw new Error("another run answers here");
-      }
-      side.opened();
+      await ask(side, url, request, { cache: conditional ? "no-cache" : "no-store", timeoutMs: ANSWER_TIMEOUT_MS, signal });
       attempt = 0;
-      side.takes(answer.updates, request);
     } catch (error) {
       if (signal.aborted) {
         side.unasked(request);
