@@ -32,7 +32,7 @@ from PIL import Image, PngImagePlugin  # comes with matplotlib, which writes its
 from wsdemo import theory
 from wsdemo.measure import Comparison, Measurement
 from wsdemo.transports import TRANSPORTS, Transport
-from wsdemo.updates import Update, catalogue, earthquakes
+from wsdemo.updates import Update, catalogue, earthquakes, week_s
 
 PULL, PUSH = "#D55E00", "#0072B2"
 _INK, _THEORY, _MUTED, _GRID = "#222222", "#555555", "#666666", "#E4E4E4"
@@ -849,8 +849,7 @@ def _mean(values: Sequence[float]) -> float:
 def _week() -> tuple[float, float]:
     """The real week asked once a minute: `lambda T`, and the wasted share given its schedule."""
     week = earthquakes(speed=1.0)
-    week_s = len(catalogue()) / week.rate_per_s
-    return week.rate_per_s * 60, theory.wasted_fraction_given(week.times(week_s), 60.0, week_s)
+    return week.rate_per_s * 60, theory.wasted_fraction_given(week.times(week_s()), 60.0, week_s())
 
 
 def _of_client(m: Measurement, client: int, until_s: float) -> tuple[int, int, list[float]]:
