@@ -26,8 +26,14 @@ import pytest
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
     # A proxy of the environment would get every name that is not loopback.
     "--no-proxy-server",
     # Names that end in .example are this machine, as a rebinding name server would say; no other name exists.
@@ -145,14 +151,31 @@ def jupyter_site(root: str, application: str = "jupyter_server", *options: str) 
     token = "a-token-for-tests"
     with tempfile.TemporaryDirectory() as home, tempfile.TemporaryFile() as log:
         # Folders of its own, so that no setting and no running server of this user plays a part.
-        own = {name: os.path.join(home, name) for name in
-               ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")}
+        own = {
+            name: os.path.join(home, name)
+            for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR")
+        }
         process = subprocess.Popen(
-            [sys.executable, "-m", application, "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
-             f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--ServerApp.base_url=/user/someone/",
-             f"--IdentityProvider.token={token}", "--ServerApp.allow_remote_access=True",
-             f"--ServerApp.root_dir={root}", *options],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | own)
+            [
+                sys.executable,
+                "-m",
+                application,
+                "--no-browser",
+                "--allow-root",
+                "--ServerApp.ip=127.0.0.1",
+                f"--ServerApp.port={port}",
+                "--ServerApp.port_retries=0",
+                "--ServerApp.base_url=/user/someone/",
+                f"--IdentityProvider.token={token}",
+                "--ServerApp.allow_remote_access=True",
+                f"--ServerApp.root_dir={root}",
+                *options,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=os.environ | own,
+        )
         try:
             _wait_for(f"http://127.0.0.1:{port}/user/someone/api", process, log)
             yield port, f"/user/someone/api?token={token}"

@@ -17,19 +17,34 @@ from wsdemo.live.server import LiveServer
 
 SPEED = 7075.0
 """Twenty quakes a second."""
-SCRIPT = {"FireAnimationFrame", "FunctionCall", "EvaluateScript", "TimerFire", "RunMicrotasks", "EventDispatch",
-          "MinorGC", "MajorGC", "v8.callFunction", "WebSocketReceive"}
+SCRIPT = {
+    "FireAnimationFrame",
+    "FunctionCall",
+    "EvaluateScript",
+    "TimerFire",
+    "RunMicrotasks",
+    "EventDispatch",
+    "MinorGC",
+    "MajorGC",
+    "v8.callFunction",
+    "WebSocketReceive",
+}
 CATEGORIES = ["devtools.timeline", "v8", "disabled-by-default-v8.gc"]
 
 
 def script_ms_per_frame(events: list[dict]) -> tuple[list[float], float]:
     """Return the script milliseconds of each frame, and the frames a second."""
     frames = [event for event in events if event["name"] == "FireAnimationFrame" and event.get("ph") == "X"]
-    thread = max({(event["pid"], event["tid"]) for event in frames},
-                 key=lambda key: sum((event["pid"], event["tid"]) == key for event in frames))
+    thread = max(
+        {(event["pid"], event["tid"]) for event in frames},
+        key=lambda key: sum((event["pid"], event["tid"]) == key for event in frames),
+    )
     begins = sorted(event["ts"] for event in frames if (event["pid"], event["tid"]) == thread)
-    scripts = sorted((event["ts"], event["dur"]) for event in events
-                     if event["name"] in SCRIPT and event.get("ph") == "X" and (event["pid"], event["tid"]) == thread)
+    scripts = sorted(
+        (event["ts"], event["dur"])
+        for event in events
+        if event["name"] in SCRIPT and event.get("ph") == "X" and (event["pid"], event["tid"]) == thread
+    )
     outer, end = [], 0
     for start, length in scripts:  # what runs inside another is already in that one's time
         if start >= end:
@@ -70,8 +85,10 @@ def main(seconds: float) -> None:
     events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
     times, rate = script_ms_per_frame(events)
     times.sort()
-    print(f"{len(times)} frames, {rate:.1f} a second; {now['sides']['right']['heard']} quakes heard,"
-          f" {now['sides']['right']['lost']} lost")
+    print(
+        f"{len(times)} frames, {rate:.1f} a second; {now['sides']['right']['heard']} quakes heard,"
+        f" {now['sides']['right']['lost']} lost"
+    )
     for share in (0.5, 0.95, 0.99):
         print(f"script time of a frame, p{share * 100:.0f}: {times[int(share * len(times))]:.2f} ms")
     print("heap after a collection:", ", ".join(f"{size / 2**20:.2f} MiB" for size in sizes))

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from wsdemo.children import Child, ChildFailed
+from wsdemo.processes.children import Child, ChildFailed
 
 SERVE = ["serve", "websocket", "--supervised", "--schedule", "every"]
 
@@ -70,7 +70,7 @@ def test_telling_a_dead_child_is_an_error():
 
 PARENT = f"""
 import asyncio, json, sys, time
-from wsdemo.children import Child
+from wsdemo.processes.children import Child
 async def main():
     server, crowd = Child(*{SERVE!r}), Child("clients")
     about = await server.answer()
@@ -83,8 +83,9 @@ asyncio.run(main())
 @pytest.mark.parametrize("ending", ["time.sleep(600)", "return", "raise SystemExit(3)", "1 / 0"])
 def test_children_end_with_their_parent_however_it_ends(ending):
     """Killed hard, returning, exiting or failing: the pipe ends, and so do both kinds of children."""
-    parent = subprocess.Popen([sys.executable, "-c", PARENT.format(ending)], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT.format(ending)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     pids = json.loads(parent.stdout.readline())
     assert len(pids) == 2
     if "sleep" in ending:

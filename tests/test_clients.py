@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from wsdemo.children import Child, ChildFailed
-from wsdemo.clients import _AT_A_TIME, _FewAtATime
+from wsdemo.processes.children import Child, ChildFailed
+from wsdemo.processes.clients import _AT_A_TIME, _FewAtATime
 from wsdemo.serve import Server
 from wsdemo.theory import phases, poll_times
 from wsdemo.transports import TRANSPORTS
@@ -20,9 +20,19 @@ async def work(name, server):
     """Run three clients of a server through their job; return both answers."""
     crowd = Child("clients")
     try:
-        crowd.tell({"job": {"transport": name, "url": server.url(name), "host": "127.0.0.1",
-                            "probe_port": server.probe_port, "interval_s": INTERVAL_S, "duration_s": DURATION_S,
-                            "phases_s": PHASES}})
+        crowd.tell(
+            {
+                "job": {
+                    "transport": name,
+                    "url": server.url(name),
+                    "host": "127.0.0.1",
+                    "probe_port": server.probe_port,
+                    "interval_s": INTERVAL_S,
+                    "duration_s": DURATION_S,
+                    "phases_s": PHASES,
+                }
+            }
+        )
         ready = await crowd.answer()
         start_ns = time.perf_counter_ns() + 10**8
         await server.begin(start_ns)

@@ -66,8 +66,13 @@ class Case:
 
 def request(*changes: str, first: str = "GET /ws HTTP/1.1", without: str = "", end: str = "\r\n\r\n") -> bytes:
     """Return a correct handshake, but for one change: `changes` replace lines of that name or are added."""
-    lines = {"host": "Host: {host}", "upgrade": "Upgrade: websocket", "connection": "Connection: Upgrade",
-             "sec-websocket-key": f"Sec-WebSocket-Key: {KEY}", "sec-websocket-version": "Sec-WebSocket-Version: 13"}
+    lines = {
+        "host": "Host: {host}",
+        "upgrade": "Upgrade: websocket",
+        "connection": "Connection: Upgrade",
+        "sec-websocket-key": f"Sec-WebSocket-Key: {KEY}",
+        "sec-websocket-version": "Sec-WebSocket-Version: 13",
+    }
     for change in changes:
         lines.pop(change.partition(":")[0].lower(), None)
     lines.pop(without.lower(), None)
@@ -105,13 +110,19 @@ LIMIT = MAX_MESSAGE_BYTES
 
 HANDSHAKES = [
     http("as it should be", "101", request()),
-    http("names in lower case, lists, any case of the values", "101", request(
-        "upgrade: WebSocket", "connection: keep-alive, upgrade", f"sec-websocket-key: {KEY}")),
+    http(
+        "names in lower case, lists, any case of the values",
+        "101",
+        request("upgrade: WebSocket", "connection: keep-alive, upgrade", f"sec-websocket-key: {KEY}"),
+    ),
     http("a query", "101", request(first="GET /ws?a=b HTTP/1.1")),
     http("Host with another port", "101", request("Host: localhost:8888")),
     http("Host in capitals", "101", request("Host: LOCALHOST")),
-    http("an extension is offered, and not taken", "101",
-         request("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits")),
+    http(
+        "an extension is offered, and not taken",
+        "101",
+        request("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"),
+    ),
     http("a subprotocol is offered, and not taken", "101", request("Sec-WebSocket-Protocol: chat")),
     http("no Upgrade", "426", request(without="Upgrade")),
     http("Upgrade to something else", "426", request("Upgrade: h2c")),
@@ -130,9 +141,13 @@ HANDSHAKES = [
     http("method POST", "405", request(first="POST /ws HTTP/1.1"), older=SILENT_ONCE),
     http("method HEAD", "405", request(first="HEAD /ws HTTP/1.1"), older=SILENT_ONCE),
     http("a method in lower case", "405", request(first="get /ws HTTP/1.1"), older=SILENT_ONCE),
-    http("HTTP/1.0", "505", request(first="GET /ws HTTP/1.0"),
-         older=SILENT_ONCE,
-         deviates="RFC 6455 section 4.2.1 leaves the status open; the library's says exactly what is wrong"),
+    http(
+        "HTTP/1.0",
+        "505",
+        request(first="GET /ws HTTP/1.0"),
+        older=SILENT_ONCE,
+        deviates="RFC 6455 section 4.2.1 leaves the status open; the library's says exactly what is wrong",
+    ),
     http("HTTP/2.0", "nothing", request(first="GET /ws HTTP/2.0"), deviates=SILENT),
     http("another path", "404", request(first="GET /nowhere HTTP/1.1")),
     http("the page's path", "404", request(first="GET / HTTP/1.1")),
@@ -170,12 +185,24 @@ HANDSHAKES = [
     http("garbage", "nothing", bytes(range(256)), deviates=SILENT),
     http("half a request, then the end", "nothing", request()[:60], ends=True),
     http("nothing, then the end", "nothing", b"", ends=True),
-    http("a text in the same packet", "101, time", request() + wire.encode(frame(TEXT, b"x")),
-         deviates="RFC 6455 section 4.1 makes the client wait; a server that does not mind harms nobody"),
-    http("a ping in the same packet", "pong b'', 101", request() + wire.encode(frame(PING)),
-         deviates="RFC 6455 section 4.1 makes the client wait; to one that does not the library answers out of order"),
-    http("a broken frame in the same packet", "nothing", request() + wire.encode(frame(3)),
-         deviates="RFC 6455 section 4.1 makes the client wait; the library says nothing to one that does not"),
+    http(
+        "a text in the same packet",
+        "101, time",
+        request() + wire.encode(frame(TEXT, b"x")),
+        deviates="RFC 6455 section 4.1 makes the client wait; a server that does not mind harms nobody",
+    ),
+    http(
+        "a ping in the same packet",
+        "pong b'', 101",
+        request() + wire.encode(frame(PING)),
+        deviates="RFC 6455 section 4.1 makes the client wait; to one that does not the library answers out of order",
+    ),
+    http(
+        "a broken frame in the same packet",
+        "nothing",
+        request() + wire.encode(frame(3)),
+        deviates="RFC 6455 section 4.1 makes the client wait; the library says nothing to one that does not",
+    ),
     http("plain HTTP for the page", "200", b"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"),
     http("HEAD for the page", "200", b"HEAD / HTTP/1.1\r\nHost: {host}\r\n\r\n", older=SILENT_ONCE),
     http("POST to the page", "405", b"POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n", older=SILENT_ONCE),
@@ -185,21 +212,29 @@ HANDSHAKES = [
 ]
 
 MESSAGES = [
-    *(frames(f"a text of {length} bytes", "time", frame(TEXT, b"x" * length))
-      for length in (0, 1, 125, 126, 127, 65535, 65536, LIMIT - 1, LIMIT)),
+    *(
+        frames(f"a text of {length} bytes", "time", frame(TEXT, b"x" * length))
+        for length in (0, 1, 125, 126, 127, 65535, 65536, LIMIT - 1, LIMIT)
+    ),
     *(frames(f"bytes, {length} of them", "time", frame(BINARY, b"\xff" * length)) for length in (0, 126, 65536)),
     frames("a text over the limit", "close 1009", frame(TEXT, b"x" * (LIMIT + 1))),
     frames("bytes over the limit", "close 1009", frame(BINARY, b"x" * (LIMIT + 1))),
     frames("only the header of a text over the limit", "close 1009", size(TEXT, LIMIT + 1, 127)),
     frames("a length of 63 bits", "close 1009", size(TEXT, 2**63 - 1, 127)),
-    frames("a length of 64 bits", "close 1009", size(TEXT, 2**63, 127),
-           deviates="RFC 6455 section 5.2 wants the first bit 0, so 1002 would be apt; to the library it is too big"),
+    frames(
+        "a length of 64 bits",
+        "close 1009",
+        size(TEXT, 2**63, 127),
+        deviates="RFC 6455 section 5.2 wants the first bit 0, so 1002 would be apt; to the library it is too big",
+    ),
     frames("5 bytes announced in 2", "time", size(TEXT, 5, 126) + wire.apply_mask(b"hello", MASK), deviates=SHORTEST),
     frames("5 bytes announced in 8", "time", size(TEXT, 5, 127) + wire.apply_mask(b"hello", MASK), deviates=SHORTEST),
-    frames("fragments that together reach the limit", "time",
-           frame(TEXT, b"x" * (LIMIT - 1), fin=False), frame(CONT, b"x")),
-    frames("fragments that together pass the limit", "close 1009",
-           frame(TEXT, b"x" * LIMIT, fin=False), frame(CONT, b"x")),
+    frames(
+        "fragments that together reach the limit", "time", frame(TEXT, b"x" * (LIMIT - 1), fin=False), frame(CONT, b"x")
+    ),
+    frames(
+        "fragments that together pass the limit", "close 1009", frame(TEXT, b"x" * LIMIT, fin=False), frame(CONT, b"x")
+    ),
     frames("two messages", "time, time", frame(TEXT, b"one"), frame(TEXT, b"two")),
     frames("a mask of zeros", "time", frame(TEXT, b"hello", mask=bytes(4))),
     frames("a NUL and the last character of Unicode", "time", frame(TEXT, "\0\U0010ffff".encode())),
@@ -218,35 +253,61 @@ MESSAGES = [
 
 FRAGMENTS = [
     frames("a text in two fragments", "time", frame(TEXT, b"he", fin=False), frame(CONT, b"llo")),
-    frames("a text in 200 fragments", "time",
-           frame(TEXT, fin=False), *[frame(CONT, b"x", fin=False)] * 198, frame(CONT)),
+    frames(
+        "a text in 200 fragments", "time", frame(TEXT, fin=False), *[frame(CONT, b"x", fin=False)] * 198, frame(CONT)
+    ),
     frames("bytes in two fragments", "time", frame(BINARY, b"\xff", fin=False), frame(CONT, b"\xff")),
-    frames("a ping between two fragments", "pong b'p', time",
-           frame(TEXT, b"he", fin=False), frame(PING, b"p"), frame(CONT, b"llo")),
-    frames("a character cut between two fragments", "time",
-           frame(TEXT, b"\xe2\x82", fin=False), frame(CONT, b"\xac")),
+    frames(
+        "a ping between two fragments",
+        "pong b'p', time",
+        frame(TEXT, b"he", fin=False),
+        frame(PING, b"p"),
+        frame(CONT, b"llo"),
+    ),
+    frames("a character cut between two fragments", "time", frame(TEXT, b"\xe2\x82", fin=False), frame(CONT, b"\xac")),
     frames("a continuation without a start", "close 1002", frame(CONT, b"x")),
-    frames("a continuation after the last, in the same packet", "close 1002",
-           frame(TEXT, b"x", fin=False), frame(CONT, b"x"), frame(CONT, b"x")),
+    frames(
+        "a continuation after the last, in the same packet",
+        "close 1002",
+        frame(TEXT, b"x", fin=False),
+        frame(CONT, b"x"),
+        frame(CONT, b"x"),
+    ),
     frames("a new text inside a fragmented one", "close 1002", frame(TEXT, b"x", fin=False), frame(TEXT, b"x")),
     frames("new bytes inside a fragmented text", "close 1002", frame(TEXT, b"x", fin=False), frame(BINARY, b"x")),
-    frames("a close inside a fragmented text", "close 1002", frame(TEXT, b"x", fin=False), close(1000),
-           deviates="RFC 6455 section 5.4 lets control frames come between fragments, so 1000 would be apt; the library"
-                    " takes a message that will never be finished for an error"),
+    frames(
+        "a close inside a fragmented text",
+        "close 1002",
+        frame(TEXT, b"x", fin=False),
+        close(1000),
+        deviates="RFC 6455 section 5.4 lets control frames come between fragments, so 1000 would be apt; the library"
+        " takes a message that will never be finished for an error",
+    ),
     frames("a fragmented ping", "close 1002", frame(PING, b"x", fin=False)),
     frames("a fragmented pong", "close 1002", frame(PONG, b"x", fin=False)),
     frames("a fragmented close", "close 1002", frame(CLOSE, close_payload(1000), fin=False)),
 ]
 
 UTF8 = [
-    *(frames(f"a text with {what}", "close 1007", frame(TEXT, data)) for what, data in {
-        "a byte that never occurs": b"hello \xff", "a lone continuation byte": b"\x80", "an overlong form": b"\xc0\x80",
-        "a surrogate": b"\xed\xa0\x80", "a number past Unicode": b"\xf4\x90\x80\x80", "a cut character": b"\xe2\x82",
-    }.items()),
+    *(
+        frames(f"a text with {what}", "close 1007", frame(TEXT, data))
+        for what, data in {
+            "a byte that never occurs": b"hello \xff",
+            "a lone continuation byte": b"\x80",
+            "an overlong form": b"\xc0\x80",
+            "a surrogate": b"\xed\xa0\x80",
+            "a number past Unicode": b"\xf4\x90\x80\x80",
+            "a cut character": b"\xe2\x82",
+        }.items()
+    ),
     frames("a bad byte in the first fragment", "close 1007", frame(TEXT, b"\xff", fin=False), frame(CONT, b"x")),
     frames("a bad byte in the last fragment", "close 1007", frame(TEXT, b"x", fin=False), frame(CONT, b"\xff")),
-    frames("a character cut by another, over fragments", "close 1007",
-           frame(TEXT, b"\xe2\x82", fin=False), frame(CONT, b"\xc3\xa4")),
+    frames(
+        "a character cut by another, over fragments",
+        "close 1007",
+        frame(TEXT, b"\xe2\x82", fin=False),
+        frame(CONT, b"\xc3\xa4"),
+    ),
     frames("a good text before a bad one", "time, close 1007", frame(TEXT, b"x"), frame(TEXT, b"\xff")),
 ]
 
@@ -254,8 +315,12 @@ CONTROL = [
     frames("a ping without payload", "pong b''", frame(PING)),
     frames("a ping of 125 bytes", f"pong {b'x' * 125}", frame(PING, b"x" * 125)),
     frames("a ping of 126 bytes", "close 1002", frame(PING, b"x" * 126)),
-    frames("a ping that announces more than the limit", "close 1009", size(PING, LIMIT + 1, 127),
-           deviates="RFC 6455 section 5.5 would have 1002; the library looks at the limit first"),
+    frames(
+        "a ping that announces more than the limit",
+        "close 1009",
+        size(PING, LIMIT + 1, 127),
+        deviates="RFC 6455 section 5.5 would have 1002; the library looks at the limit first",
+    ),
     frames("a pong of 126 bytes", "close 1002", frame(PONG, b"x" * 126)),
     frames("a close of 126 bytes", "close 1002", frame(CLOSE, close_payload(1000) + b"x" * 124)),
     frames("a pong that nobody asked for", "", frame(PONG, b"x")),
@@ -267,10 +332,14 @@ CONTROL = [
     frames("a text after the close", "close 1000", close(1000), frame(TEXT, b"x")),
     frames("a ping after the close", "close 1000", close(1000), frame(PING, b"x")),
     frames("a second close", "close 1000", close(1000), close(1001)),
-    *(frames(f"close code {code}", f"close {code}", close(code))
-      for code in (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999)),
-    *(frames(f"close code {code}", "close 1002", close(code))
-      for code in (0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535)),
+    *(
+        frames(f"close code {code}", f"close {code}", close(code))
+        for code in (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999)
+    ),
+    *(
+        frames(f"close code {code}", "close 1002", close(code))
+        for code in (0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535)
+    ),
 ]
 
 CASES = HANDSHAKES + MESSAGES + FRAGMENTS + UTF8 + CONTROL
@@ -284,8 +353,13 @@ class ServerProcess:
 
     def __init__(self, *arguments: str):
         self.process = subprocess.Popen(
-            [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            text=True, env={name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB_")})
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB_")},
+        )
         self.address = "127.0.0.1", json.loads(self.process.stdout.readline())["ports"]["echo"]
         self.host = f"127.0.0.1:{self.address[1]}"
 
@@ -455,6 +529,7 @@ def test_answer(server: ServerProcess, healthy: Peer, case: Case):
 
 def test_further_passes_leave_no_trace(server: ServerProcess, healthy: Peer):
     """All cases again: the same answers, no connection left, and less than half a KiB of memory for each."""
+
     def passes(count: int) -> int:
         for case in CASES * count:
             assert play(server, case) == case.expected
@@ -484,7 +559,8 @@ def test_a_slow_sender_is_heard(server: ServerProcess, healthy: Peer):
     """Byte by byte, each in a packet of its own: handshake, text, ping and close are understood all the same."""
     with Peer(server) as peer:
         data = request().replace(b"{host}", peer.host) + b"".join(
-            map(wire.encode, (frame(TEXT, "hällo".encode()), frame(PING, b"p"), frame(TEXT, b"x" * 126))))
+            map(wire.encode, (frame(TEXT, "hällo".encode()), frame(PING, b"p"), frame(TEXT, b"x" * 126)))
+        )
         for byte in data:
             peer.send(bytes([byte]))
             time.sleep(0.0005)
@@ -520,8 +596,18 @@ def test_silent_and_half_open_peers(hasty: ServerProcess):
     Limits here: 1 s for a handshake, 1 s between pings, 1 s for a pong, 1 s for the end of a connection.
     """
     began = time.monotonic()
-    names = ("never speaks", "half a request", "a byte now and then", "no pong", "stuck in a frame", "ends its side",
-             "resets", "never ends", "deaf", "deaf, pings")
+    names = (
+        "never speaks",
+        "half a request",
+        "a byte now and then",
+        "no pong",
+        "stuck in a frame",
+        "ends its side",
+        "resets",
+        "never ends",
+        "deaf",
+        "deaf, pings",
+    )
     with contextlib.ExitStack() as stack:
         peers = {name: stack.enter_context(Peer(hasty, 2048 if "deaf" in name else None)) for name in names}
         peers["half a request"].send(request()[:60])
@@ -585,6 +671,7 @@ def _talk_until_stuck(talker: socket.socket, opcode: int) -> None:
 
 def test_start_again_gives_one_server():
     """A cell that is run again stops the server of the run before, says goodbye to its clients, and leaves no task."""
+
     async def main():
         one = await echo.start(heard=lambda line: None)
         async with connect(one.url, proxy=None) as client:
@@ -607,6 +694,7 @@ def test_start_again_gives_one_server():
 
 def test_stop_does_not_wait_for_silent_connections():
     """A browser keeps a spare connection that says nothing; a handshake that never comes must not delay the end."""
+
     async def main():
         async with EchoServer() as server:
             spare = socket.create_connection(("127.0.0.1", server.port))
@@ -620,6 +708,7 @@ def test_stop_does_not_wait_for_silent_connections():
 
 def test_what_clients_say_is_printed_harmlessly(capsys):
     """Control characters cannot steer a terminal, and a long message does not fill it."""
+
     async def main():
         async with EchoServer() as server, connect(server.url, proxy=None) as client:
             for message in ("h\x1b[2Jllo\n", "x" * 100_000, b"\0\1\2"):
@@ -672,11 +761,17 @@ def test_under_a_hub_its_name_is_served_and_foreign_pages_are_not(outside_jupyte
 # The command line
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (("echo", "polling"), "echo answers on its own"), (("echo", "echo"), "echo answers on its own"),
-    (("echo", "--rate", "2"), "echo has no updates"), (("echo", "--schedule", "poisson"), "echo has no updates"),
-    (("echo", "--duration", "2"), "echo has no updates"), (("echo", "--port", "65536"), "--port must lie between"),
-])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (("echo", "polling"), "echo answers on its own"),
+        (("echo", "echo"), "echo answers on its own"),
+        (("echo", "--rate", "2"), "echo has no updates"),
+        (("echo", "--schedule", "poisson"), "echo has no updates"),
+        (("echo", "--duration", "2"), "echo has no updates"),
+        (("echo", "--port", "65536"), "--port must lie between"),
+    ],
+)
 def test_what_does_not_go_with_echo_is_refused(capsys, arguments, sentence):
     """In one line on stderr and with status 2, before anything starts."""
     with pytest.raises(SystemExit) as stopped:
@@ -690,7 +785,8 @@ def test_what_does_not_go_with_echo_is_refused(capsys, arguments, sentence):
 def test_the_command_runs_until_ctrl_c():
     """JSON first, then what clients say; Ctrl-C ends it with status 0 and frees the port."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "wsdemo", "serve", "echo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        [sys.executable, "-m", "wsdemo", "serve", "echo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
         about = json.loads(process.stdout.readline())
         port = about["ports"]["echo"]

@@ -57,8 +57,9 @@ def address(server: EchoServer, host: str = "127.0.0.1") -> str:
 
 def shown(page) -> list[str]:
     """Return the log's entries, without the time of day."""
-    return [re.sub(r"^\d\d:\d\d:\d\d\n", "", text).replace("\n", " ")
-            for text in page.locator("#log p").all_inner_texts()]
+    return [
+        re.sub(r"^\d\d:\d\d:\d\d\n", "", text).replace("\n", " ") for text in page.locator("#log p").all_inner_texts()
+    ]
 
 
 def opened(page, url: str):
@@ -103,8 +104,14 @@ def test_open_send_close(server, page):
     page.click("#close")
     expect(page.locator("#state")).to_have_text("closed")
     assert on(page) == {"open"}
-    patterns = ["opened handshake done", "sent hello", f"received {TIME}", "sent grüße", f"received {TIME}",
-                "closed code 1000, normal closure"]
+    patterns = [
+        "opened handshake done",
+        "sent hello",
+        f"received {TIME}",
+        "sent grüße",
+        f"received {TIME}",
+        "closed code 1000, normal closure",
+    ]
     assert all(map(re.fullmatch, patterns, shown(page)))
     assert server.said == ["client 1 says 'hello'", "client 1 says 'grüße'"]
     page.click("#clear")
@@ -214,6 +221,7 @@ def test_it_fits_every_screen_and_follows_its_scheme(server, page, width, height
 @asynccontextmanager
 async def unguarded(html: str, reply: str = "secret", headers: dict[str, str] | None = None) -> AsyncIterator[int]:
     """Serve a page at every path but /ws, and say `reply` to whoever opens that; ask nobody who they are."""
+
     def answer_page(connection, request):
         if request.path == "/ws":
             return None
@@ -290,8 +298,10 @@ def test_a_page_of_another_origin_cannot_open_the_socket(server, page):
 
 
 def test_control_an_unguarded_socket_is_hijacked(page):
-    with (in_background(unguarded("")) as victim,
-          in_background(unguarded(hijacker(f"ws://127.0.0.1:{victim}/ws"))) as port):
+    with (
+        in_background(unguarded("")) as victim,
+        in_background(unguarded(hijacker(f"ws://127.0.0.1:{victim}/ws"))) as port,
+    ):
         page.goto(f"http://evil.example:{port}/")
         expect(page).to_have_title("stole secret")
 

@@ -43,7 +43,8 @@ AT_THE_END = {
     "a failed task that is kept": ([FAILS, "task = asyncio.create_task(fails())", "'sound'"], "nobody looked"),
     "a task that runs on": (["import asyncio", "task = asyncio.create_task(asyncio.sleep(60))"], "a running task"),
     "a server that is not stopped": (
-        ["from wsdemo import serve", "server = await serve.start('polling')"], "a child process"
+        ["from wsdemo import serve", "server = await serve.start('polling')"],
+        "a child process",
     ),
     "an open port": (["import socket", "listener = socket.create_server(('127.0.0.1', 0))"], "an open port"),
 }

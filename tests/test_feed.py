@@ -133,10 +133,15 @@ def test_starting_twice_and_stopping_twice_changes_nothing():
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("query, expected", [
-    ({}, (None, None)), ({"after": "0"}, (0, None)), ({"after": "17", "epoch": "ab"}, (17, "ab")),
-    ({"epoch": "ab"}, (None, None)),
-])
+@pytest.mark.parametrize(
+    "query, expected",
+    [
+        ({}, (None, None)),
+        ({"after": "0"}, (0, None)),
+        ({"after": "17", "epoch": "ab"}, (17, "ab")),
+        ({"epoch": "ab"}, (None, None)),
+    ],
+)
 def test_positions_are_read_from_a_query(query, expected):
     """A position is a whole number, with the epoch it belongs to."""
     assert read_position(query) == expected

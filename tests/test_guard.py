@@ -16,8 +16,20 @@ def test_a_loopback_server_answers_for_loopback_names(host):
     assert status(Guard(), host=host) is None
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example",
-                                  "", "192.0.2.7", "127.0.0.1@evil.example", "[::1", "localhost:x@evil.example"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:80",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "",
+        "192.0.2.7",
+        "127.0.0.1@evil.example",
+        "[::1",
+        "localhost:x@evil.example",
+    ],
+)
 def test_any_other_host_is_misdirected(host):
     """DNS rebinding arrives with the attacker's own name in Host: 421."""
     assert status(Guard(), host=host) == 421
@@ -34,8 +46,19 @@ def test_programs_and_pages_of_the_same_host_and_port_may_ask(origin):
     assert status(Guard(), host="localhost:8000", **({"origin": origin} if origin else {})) is None
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:9999", "http://localhost",
-                                    "http://127.0.0.1:8000", "http://localhost:8000.evil.example", "garbage", "http://[::1"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "null",
+        "http://localhost:9999",
+        "http://localhost",
+        "http://127.0.0.1:8000",
+        "http://localhost:8000.evil.example",
+        "garbage",
+        "http://[::1",
+    ],
+)
 def test_pages_from_elsewhere_may_not(origin):
     """Another name, another port, or a sandboxed page ("null"): 403."""
     assert status(Guard(), host="localhost:8000", origin=origin) == 403

@@ -34,13 +34,18 @@ def test_the_page_under_jupyter(outside_jupyter):
     assert jupyter.page_url(8000) == "http://127.0.0.1:8000/"
 
 
-@pytest.mark.parametrize("hub, expected", [
-    ({}, ("*",)),
-    ({"JUPYTERHUB_PUBLIC_URL": "", "JUPYTERHUB_PUBLIC_HUB_URL": "", "JUPYTERHUB_HOST": ""}, ("*",)),
-    ({"JUPYTERHUB_PUBLIC_URL": "https://Hub.example:8443/user/me/"}, ("hub.example",)),
-    ({"JUPYTERHUB_PUBLIC_URL": "https://me.hub.example/", "JUPYTERHUB_HOST": "https://hub.example"},
-     ("hub.example", "me.hub.example")),
-])
+@pytest.mark.parametrize(
+    "hub, expected",
+    [
+        ({}, ("*",)),
+        ({"JUPYTERHUB_PUBLIC_URL": "", "JUPYTERHUB_PUBLIC_HUB_URL": "", "JUPYTERHUB_HOST": ""}, ("*",)),
+        ({"JUPYTERHUB_PUBLIC_URL": "https://Hub.example:8443/user/me/"}, ("hub.example",)),
+        (
+            {"JUPYTERHUB_PUBLIC_URL": "https://me.hub.example/", "JUPYTERHUB_HOST": "https://hub.example"},
+            ("hub.example", "me.hub.example"),
+        ),
+    ],
+)
 def test_the_names_of_a_hub(outside_jupyter, monkeypatch, hub, expected):
     """A hub that says how it is reached is believed; one that does not has its login before every request."""
     monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/me/")

@@ -32,8 +32,9 @@ def lab(tmp_path_factory):
         path.write_text(json.dumps(values))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTERHUB_SERVICE_PREFIX", "/user/someone/")
-        with jupyter_site(str(root), "jupyterlab", f"--LabApp.user_settings_dir={settings}",
-                          "--LabApp.extension_manager=readonly") as (port, login):
+        with jupyter_site(
+            str(root), "jupyterlab", f"--LabApp.user_settings_dir={settings}", "--LabApp.extension_manager=readonly"
+        ) as (port, login):
             yield f"http://{HUB}:{port}", login
 
 

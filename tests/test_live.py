@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 
 from wsdemo import live
-from wsdemo.children import ChildFailed
 from wsdemo.live.server import LiveServer, week_s
 from wsdemo.live.sessions import IDLE_S, SILENT_S
+from wsdemo.processes.children import ChildFailed
 from wsdemo.reader import Reader
 from wsdemo.serve import new_event_loop
 from wsdemo.transports import TRANSPORTS
@@ -53,8 +53,9 @@ async def until(condition):
 async def first(name, port, count, **position):
     """Hear `count` updates on a side's port."""
     heard = []
-    async with contextlib.aclosing(TRANSPORTS[name].module().hear(
-            TRANSPORTS[name].url(port), Reader(0.02, **position))) as deliveries:
+    async with contextlib.aclosing(
+        TRANSPORTS[name].module().hear(TRANSPORTS[name].url(port), Reader(0.02, **position))
+    ) as deliveries:
         async for delivery in deliveries:
             heard.append(delivery)
             if len(heard) == count:
@@ -72,7 +73,8 @@ def test_both_sides_hear_one_feed(left):
             ports = about["ports"]
             assert ports["left"] != ports["right"]
             left_heard, right_heard = await asyncio.gather(
-                first(left, ports["left"], 5, after=0), first("websocket", ports["right"], 5, after=0))
+                first(left, ports["left"], 5, after=0), first("websocket", ports["right"], 5, after=0)
+            )
             assert [(d.seq, d.published_at_ns) for d in left_heard] == [(d.seq, d.published_at_ns) for d in right_heard]
             assert [d.seq for d in left_heard] == [1, 2, 3, 4, 5]
             due = earthquakes(3600.0).times(60)
@@ -116,8 +118,8 @@ def test_the_same_recipe_gives_the_same_run_again():
                 async with http.get(TRANSPORTS["polling"].url(about["ports"]["left"]), params=query) as response:
                     answer = await response.json()
         assert answer["recovered"] is True
-        assert [update["seq"] for update in answer["updates"]][:len(due) - 4] == list(range(5, len(due) + 1))
-        assert [update["at_s"] for update in answer["updates"]][:len(due) - 4] == due[4:]
+        assert [update["seq"] for update in answer["updates"]][: len(due) - 4] == list(range(5, len(due) + 1))
+        assert [update["at_s"] for update in answer["updates"]][: len(due) - 4] == due[4:]
 
     run(scenario())
 
@@ -145,9 +147,18 @@ BAD_RECIPES = [
     *[RECIPE | {"speed": value} for value in (0, -1, 1e9, "240", True, None, [], float("nan"), float("inf"))],
     *[RECIPE | {"start_s": value} for value in (-1, 1e9, "0", False, None)],
     *[RECIPE | {"elapsed_s": value} for value in (-0.1, 1e9, "0", None)],
-    *[RECIPE | {side: value} for side in ("left", "right")
-      for value in ("telnet", "", "polling,sse", 5, None, ["sse"], "x" * 500)],
-    {}, [], 5, "session", None, RECIPE | {"more": 1}, {"speed": 240.0},
+    *[
+        RECIPE | {side: value}
+        for side in ("left", "right")
+        for value in ("telnet", "", "polling,sse", 5, None, ["sse"], "x" * 500)
+    ],
+    {},
+    [],
+    5,
+    "session",
+    None,
+    RECIPE | {"more": 1},
+    {"speed": 240.0},
 ]
 
 
@@ -181,27 +192,45 @@ def test_a_message_must_be_small_json():
     run(scenario())
 
 
-@pytest.mark.parametrize("message", [{}, {"side": "left"}, {"side": "up", "transport": "sse"}, [], None,
-                                     {"side": "left", "transport": "telnet"}, {"side": ["left"], "transport": "sse"},
-                                     {"side": "left", "transport": "sse", "port": 80}], ids=str)
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"side": "left"},
+        {"side": "up", "transport": "sse"},
+        [],
+        None,
+        {"side": "left", "transport": "telnet"},
+        {"side": ["left"], "transport": "sse"},
+        {"side": "left", "transport": "sse", "port": 80},
+    ],
+    ids=str,
+)
 def test_a_bad_change_of_side_is_refused_and_changes_nothing(message):
     """400, and the side still answers on its old port."""
 
     async def scenario():
         async with page() as (_, ask):
             _, about = await ask("session", RECIPE)
-            status, answer = await ask(f"session/{about['id']}/side", data=json.dumps(message),
-                                       headers={"Content-Type": "application/json"})
+            status, answer = await ask(
+                f"session/{about['id']}/side", data=json.dumps(message), headers={"Content-Type": "application/json"}
+            )
             assert status == 400 and answer["error"]
             assert await first("polling", about["ports"]["left"], 1, after=0)
 
     run(scenario())
 
 
-@pytest.mark.parametrize(("headers", "status"), [
-    ({"Host": "evil.example"}, 421), ({"Origin": "http://evil.example"}, 403), ({"Origin": "null"}, 403),
-    ({"Origin": "http://127.0.0.1:1"}, 403), ({}, 200),
-])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:1"}, 403),
+        ({}, 200),
+    ],
+)
 @pytest.mark.parametrize("path", ["", "config", "main.js", "session"])
 def test_strangers_are_refused_everywhere(headers, status, path):
     """The page, its files and its messages are guarded alike; a refused message starts nothing."""
@@ -224,13 +253,20 @@ def test_a_side_serves_its_own_page_only(name):
         async with page() as (server, ask), aiohttp.ClientSession() as http:
             _, about = await ask("session", RECIPE | {"left": name})
             url = f"http://127.0.0.1:{about['ports']['left']}/updates?after=x"  # answered at once by every transport
-            for origin, status in ((server.url[:-1], 400), ("http://evil.example", 403),
-                                   (f"http://localhost:{server.port}", 403),
-                                   (f"http://127.0.0.1:{server.port + 1}", 403)):
+            for origin, status in (
+                (server.url[:-1], 400),
+                ("http://evil.example", 403),
+                (f"http://localhost:{server.port}", 403),
+                (f"http://127.0.0.1:{server.port + 1}", 403),
+            ):
                 headers = {"Origin": origin}
                 if name == "websocket":
-                    headers |= {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
-                                "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+                    headers |= {
+                        "Connection": "Upgrade",
+                        "Upgrade": "websocket",
+                        "Sec-WebSocket-Version": "13",
+                        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+                    }
                 async with http.get(url, headers=headers) as response:
                     assert response.status == status, origin
 
@@ -377,9 +413,18 @@ def wsdemo(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=30)
 
 
-@pytest.mark.parametrize("arguments", [["--speed", "0"], ["--speed", "nan"], ["--interval", "0.01"],
-                                       ["--interval", "11"], ["--interval", "x"], ["--port", "70000"],
-                                       ["--port", "-1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--speed", "0"],
+        ["--speed", "nan"],
+        ["--interval", "0.01"],
+        ["--interval", "11"],
+        ["--interval", "x"],
+        ["--port", "70000"],
+        ["--port", "-1"],
+    ],
+)
 def test_impossible_arguments_are_refused_in_one_line(arguments):
     """Exit status 2, one line on stderr, nothing on stdout."""
     done = wsdemo(*arguments)
@@ -397,8 +442,12 @@ def test_a_taken_port_is_said_in_one_line():
 def test_the_command_prints_the_address_and_stops_cleanly():
     """On loopback: one address, no warning. On every interface: a warning, and the address that pupils type."""
     for host in ("127.0.0.1", "0.0.0.0"):
-        with subprocess.Popen([sys.executable, "-m", "wsdemo", "live", "--no-browser", "--host", host],
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            [sys.executable, "-m", "wsdemo", "live", "--no-browser", "--host", host],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
             address = process.stdout.readline().strip()
             process.terminate()
             _, stderr = process.communicate(timeout=10)

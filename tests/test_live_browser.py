@@ -132,13 +132,16 @@ def test_the_table_says_what_was_counted(page):
     wait_until(page, "s.sides.left.heard >= 5 && s.sides.right.heard >= 5")
     now = paused(page)
     page.wait_for_timeout(600)
-    rows = dict(zip(
-        ("requests", "wasted", "share", "poisson", "latency", "worst", "updates", "lost", "bytes"),
-        ([cell.inner_text() for cell in row.locator("td").all()] for row in page.locator("tbody tr").all()),
-        strict=True))
+    rows = dict(
+        zip(
+            ("requests", "wasted", "share", "poisson", "latency", "worst", "updates", "lost", "bytes"),
+            ([cell.inner_text() for cell in row.locator("td").all()] for row in page.locator("tbody tr").all()),
+            strict=True,
+        )
+    )
     for number, name in ((0, "left"), (2, "right")):
         measured, expected = now["sides"][name]["measured"], now["sides"][name]["expected"]
-        assert rows["requests"][number:number + 2] == [str(measured["requests"]), str(expected["requests"])]
+        assert rows["requests"][number : number + 2] == [str(measured["requests"]), str(expected["requests"])]
         assert rows["wasted"][number] == str(measured["wasted"])
         assert rows["updates"][number] == str(measured["updates"])
         assert float(rows["share"][number].removesuffix("\u202f%")) == pytest.approx(measured["share"] * 100, abs=0.06)
@@ -147,16 +150,25 @@ def test_the_table_says_what_was_counted(page):
 
 def test_every_transport_works_on_either_side(page):
     """All five on the left and on the right hear the same updates; those that push are not asked in vain."""
-    for pair in (("polling", "sse"), ("conditional", "websocket"), ("long_polling", "conditional"),
-                 ("sse", "polling"), ("websocket", "long_polling"), ("websocket", "websocket")):
+    for pair in (
+        ("polling", "sse"),
+        ("conditional", "websocket"),
+        ("long_polling", "conditional"),
+        ("sse", "polling"),
+        ("websocket", "long_polling"),
+        ("websocket", "websocket"),
+    ):
         check_pair(page, pair)
 
 
 def check_pair(page, pair):
     for name, chosen in zip(("left", "right"), pair, strict=True):
         page.locator(f".{name} .transport").select_option(chosen)
-    wait_until(page, f"s.sides.left.transport === '{pair[0]}' && s.sides.right.transport === '{pair[1]}'"
-                     " && s.sides.left.heard >= 3 && s.sides.right.heard >= 3")
+    wait_until(
+        page,
+        f"s.sides.left.transport === '{pair[0]}' && s.sides.right.transport === '{pair[1]}'"
+        " && s.sides.left.heard >= 3 && s.sides.right.heard >= 3",
+    )
     now = paused(page)
     page.get_by_role("button", name="Go on").click()
     for name, chosen in zip(("left", "right"), pair, strict=True):
@@ -240,12 +252,14 @@ def test_the_keyboard_reaches_everything(page):
     reached = []
     for _ in range(12):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("""() => {
+        reached.append(
+            page.evaluate("""() => {
             const node = document.activeElement;
             const name = node.labels?.[0]?.textContent || node.textContent
               || document.getElementById(node.getAttribute("aria-labelledby"))?.textContent;
             return [name.trim(), getComputedStyle(node).outlineStyle, parseFloat(getComputedStyle(node).outlineWidth)];
-        }"""))
+        }""")
+        )
         if page.evaluate("document.activeElement.className === 'scroll'"):
             break
     names = [name for name, _, _ in reached]
@@ -260,10 +274,14 @@ def test_the_keyboard_reaches_everything(page):
     wait_until(page, "!s.paused && s.session")
 
 
-@pytest.mark.parametrize(("locale", "title", "lang"), [
-    ("en-US", "Pull and push hear the same", "en-GB"), ("zh-CN", "收听同一批地震", "zh-CN"),
-    ("fr-FR", "Pull and push hear the same", "en-GB"),
-])
+@pytest.mark.parametrize(
+    ("locale", "title", "lang"),
+    [
+        ("en-US", "Pull and push hear the same", "en-GB"),
+        ("zh-CN", "收听同一批地震", "zh-CN"),
+        ("fr-FR", "Pull and push hear the same", "en-GB"),
+    ],
+)
 def test_the_browsers_language_is_spoken(browser, server, locale, title, lang):  # noqa: F811
     """English, Chinese, and English for who speaks neither; the switch changes every text there and back."""
     with opened(browser, server.url, locale=locale) as page:
@@ -291,8 +309,11 @@ def test_both_languages_have_the_same_texts(page):
     }""")
 
 
-@pytest.mark.parametrize("options", [{}, {"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 844}},
-                                     {"locale": "zh-CN"}], ids=["light", "dark", "phone", "zh"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 844}}, {"locale": "zh-CN"}],
+    ids=["light", "dark", "phone", "zh"],
+)
 def test_no_serious_barrier(browser, server, options):  # noqa: F811
     """axe-core finds no serious or critical violation, and the page never scrolls sideways."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
@@ -300,8 +321,11 @@ def test_no_serious_barrier(browser, server, options):  # noqa: F811
         wait_until(page, "s.sides.left.heard >= 1")
         expect(page.locator(".right .strip")).to_have_attribute("aria-label", re.compile("20"))
         found = axe.Axe().run(page).response["violations"]
-        serious = [(one["id"], [node["target"] for node in one["nodes"]]) for one in found
-                   if one["impact"] in ("serious", "critical")]
+        serious = [
+            (one["id"], [node["target"] for node in one["nodes"]])
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
         assert serious == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
@@ -317,10 +341,16 @@ def test_the_addresses_of_the_sides(page):
     }
     for here, there in cases.items():
         for scheme, expected in (("ws", there), ("http", there.replace("ws", "http", 1))):
-            assert page.evaluate("""async ([here, scheme]) => {
+            assert (
+                page.evaluate(
+                    """async ([here, scheme]) => {
                 const { updatesUrl } = await import("./place.js");
                 return updatesUrl(99, scheme, new URL(here)).href;
-            }""", [here, scheme]) == expected
+            }""",
+                    [here, scheme],
+                )
+                == expected
+            )
 
 
 def test_a_message_is_shown_as_text(browser, server):  # noqa: F811
@@ -349,8 +379,23 @@ def test_a_message_is_shown_as_text(browser, server):  # noqa: F811
 @contextmanager
 def killable(port: int):
     process = subprocess.Popen(
-        [sys.executable, "-m", "wsdemo", "live", "--no-browser", "--port", str(port), "--speed", "600",
-         "--interval", "0.5"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        [
+            sys.executable,
+            "-m",
+            "wsdemo",
+            "live",
+            "--no-browser",
+            "--port",
+            str(port),
+            "--speed",
+            "600",
+            "--interval",
+            "0.5",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     try:
         assert process.stdout.readline().startswith("http")
         yield process
@@ -376,8 +421,12 @@ def test_a_server_killed_and_restarted_loses_nothing(browser):  # noqa: F811
             page.wait_for_timeout(1500)
         with killable(port):
             expect(page.locator("#note")).to_contain_text("is back")
-            wait_until(page, f"s.sides.right.state === 'open' && s.nowS > {before['nowS'] + 4}"
-                             " && s.sides.left.heard === s.sides.right.heard", 20)
+            wait_until(
+                page,
+                f"s.sides.right.state === 'open' && s.nowS > {before['nowS'] + 4}"
+                " && s.sides.left.heard === s.sides.right.heard",
+                20,
+            )
             now = paused(page)
             at_s = earthquakes(600.0).times(now["nowS"] + 1)
             for one in now["sides"].values():
@@ -479,8 +528,7 @@ def test_it_stays_small_and_quick(browser):  # noqa: F811
         wait_until(page, "s.nowS > 3", 20)
         now = snapshot(page)
         assert page.evaluate("document.querySelectorAll('*').length") == nodes
-        assert now["sides"]["right"]["heard"] == pytest.approx(
-            len(earthquakes(7200.0).times(now["nowS"])), abs=3)
+        assert now["sides"]["right"]["heard"] == pytest.approx(len(earthquakes(7200.0).times(now["nowS"])), abs=3)
         assert now["sides"]["left"]["lost"] == now["sides"]["right"]["lost"] == 0
 
 
@@ -510,8 +558,12 @@ def test_the_page_behind_jupyters_proxy(browser, server, site, where):  # noqa: 
         for pair in (("polling", "websocket"), ("conditional", "sse"), ("polling", "long_polling")):
             for name, chosen in zip(("left", "right"), pair, strict=True):
                 page.locator(f".{name} .transport").select_option(chosen)
-            now = wait_until(page, f"s.sides.left.transport === '{pair[0]}' && s.sides.right.transport === '{pair[1]}'"
-                                   " && s.sides.left.heard >= 2 && s.sides.right.heard >= 2", 30)
+            now = wait_until(
+                page,
+                f"s.sides.left.transport === '{pair[0]}' && s.sides.right.transport === '{pair[1]}'"
+                " && s.sides.left.heard >= 2 && s.sides.right.heard >= 2",
+                30,
+            )
             for one in now["sides"].values():
                 assert one["lost"] == one["failures"] == 0
         assert page.watch.complaints == []

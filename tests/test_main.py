@@ -82,9 +82,21 @@ LATE_S = 0.1
 """How late a poll may be answered before a count is in doubt. With this seed no update lies that close after a poll."""
 
 TRANSPORT_KEYS = {
-    "requests", "wasted", "wasted_fraction", "predicted_wasted_fraction", "predicted_wasted_fraction_poisson",
-    "published", "deliveries", "missed", "duplicates", "latency_s", "bytes_sent", "bytes_received", "connections",
-    "server_cpu_s", "server_peak_rss_bytes",
+    "requests",
+    "wasted",
+    "wasted_fraction",
+    "predicted_wasted_fraction",
+    "predicted_wasted_fraction_poisson",
+    "published",
+    "deliveries",
+    "missed",
+    "duplicates",
+    "latency_s",
+    "bytes_sent",
+    "bytes_received",
+    "connections",
+    "server_cpu_s",
+    "server_peak_rss_bytes",
 }
 
 
@@ -123,9 +135,24 @@ def compared(tmp_path_factory) -> dict:
     """One short comparison with --json and --plot, in an environment whose proxy answers nobody."""
     folder = tmp_path_factory.mktemp("elsewhere")
     run = wsdemo(
-        "compare", "--schedule", "poisson", "--rate", "2", "--seed", SEED, "--interval", str(INTERVAL_S),
-        "--clients", str(CLIENTS), "--duration", str(DURATION_S), "--json", "--plot", "picture.png",
-        folder=folder, env=os.environ | DEAD_PROXY,
+        "compare",
+        "--schedule",
+        "poisson",
+        "--rate",
+        "2",
+        "--seed",
+        SEED,
+        "--interval",
+        str(INTERVAL_S),
+        "--clients",
+        str(CLIENTS),
+        "--duration",
+        str(DURATION_S),
+        "--json",
+        "--plot",
+        "picture.png",
+        folder=folder,
+        env=os.environ | DEAD_PROXY,
     )
     assert run.returncode == 0, run.stderr
     return {"stdout": run.stdout, "stderr": run.stderr, "folder": folder}
@@ -276,7 +303,10 @@ REFUSED = {
     "serving for no time": (["serve", "polling", "--duration", "0"], "--duration"),
 }
 IMPOSSIBLE = {
-    "--interval": ["--duration", "600"], "--duration": [], "--clients": LONG, "--speed": LONG,
+    "--interval": ["--duration", "600"],
+    "--duration": [],
+    "--clients": LONG,
+    "--speed": LONG,
     "--rate": [*LONG, "--schedule", "poisson"],
 }
 
@@ -310,8 +340,14 @@ def test_numbers_that_make_no_run_are_refused(option, value, here, monkeypatch):
 @pytest.mark.skipif(resource is None, reason="no limit on open files here")
 def test_more_clients_than_open_files_are_refused_with_what_fits(tmp_path):
     """A limit of 256 open files, as on macOS, is read before anything starts."""
-    run = wsdemo("compare", *LONG, "--clients", "250", folder=tmp_path,
-                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)))
+    run = wsdemo(
+        "compare",
+        *LONG,
+        "--clients",
+        "250",
+        folder=tmp_path,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)),
+    )
     assert_refused(run, "at most 192")
 
 

@@ -23,8 +23,11 @@ SLACK_S = 0.1
 @pytest.fixture(scope="module")
 def comparison():
     """One run of every transport on one schedule."""
-    return asyncio.run(compare(list(TRANSPORTS), SCHEDULE, clients=CLIENTS, interval_s=INTERVAL_S,
-                               duration_s=DURATION_S, progress=False))
+    return asyncio.run(
+        compare(
+            list(TRANSPORTS), SCHEDULE, clients=CLIENTS, interval_s=INTERVAL_S, duration_s=DURATION_S, progress=False
+        )
+    )
 
 
 def oracle():
@@ -134,9 +137,21 @@ def test_a_measurement_is_frozen_and_becomes_json(comparison):
     assert data["schedule"]["at_s"] == SCHEDULE.times(DURATION_S)
     for figures in data["transports"].values():
         assert set(figures) == {
-            "requests", "wasted", "wasted_fraction", "predicted_wasted_fraction", "predicted_wasted_fraction_poisson",
-            "published", "deliveries", "missed", "duplicates", "latency_s", "bytes_sent", "bytes_received",
-            "connections", "server_cpu_s", "server_peak_rss_bytes",
+            "requests",
+            "wasted",
+            "wasted_fraction",
+            "predicted_wasted_fraction",
+            "predicted_wasted_fraction_poisson",
+            "published",
+            "deliveries",
+            "missed",
+            "duplicates",
+            "latency_s",
+            "bytes_sent",
+            "bytes_received",
+            "connections",
+            "server_cpu_s",
+            "server_peak_rss_bytes",
         }
         assert set(figures["latency_s"]) == {"mean", "p50", "p95", "p99", "predicted_mean"}
 
@@ -186,15 +201,22 @@ def test_a_seed_moves_the_earthquakes():
     assert earthquakes(5000).with_seed(1).times(2) != earthquakes(5000).with_seed(2).times(2)
 
 
-@pytest.mark.parametrize("arguments, words", [
-    ({"transport": "pigeon"}, "choose from"),
-    ({"clients": 0}, "clients must be"), ({"clients": 2.5}, "clients must be"),
-    ({"clients": 10**7}, "more than one run"),
-    ({"interval_s": 0}, "interval must be"), ({"interval_s": math.nan}, "interval must be"),
-    ({"interval_s": 9.0}, "longer than duration"), ({"duration_s": -1}, "duration must be"),
-    ({"duration_s": math.inf}, "duration must be"), ({"schedule": poisson(1e9)}, "updates are more"),
-    ({"interval_s": 1e-7}, "polls are more"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ({"transport": "pigeon"}, "choose from"),
+        ({"clients": 0}, "clients must be"),
+        ({"clients": 2.5}, "clients must be"),
+        ({"clients": 10**7}, "more than one run"),
+        ({"interval_s": 0}, "interval must be"),
+        ({"interval_s": math.nan}, "interval must be"),
+        ({"interval_s": 9.0}, "longer than duration"),
+        ({"duration_s": -1}, "duration must be"),
+        ({"duration_s": math.inf}, "duration must be"),
+        ({"schedule": poisson(1e9)}, "updates are more"),
+        ({"interval_s": 1e-7}, "polls are more"),
+    ],
+)
 def test_what_cannot_be_run_is_refused_before_anything_starts(monkeypatch, arguments, words):
     """A ValueError with the reason, and no child process."""
 
@@ -230,8 +252,14 @@ def test_a_cancelled_run_leaves_no_process():
 def test_overload_is_said():
     """Polls that were due and not made, or never answered, are named in the notes; so are counts that differ."""
     work = theory.Workload((0.5,), 1.0, 1.0, 0.5, 2)
-    reader = {"requests": [[0.1, True, False], [0.6, None, False]], "heard": [], "duplicates": 0, "resets": 0,
-              "failures": 0, "polls_due": 3}
+    reader = {
+        "requests": [[0.1, True, False], [0.6, None, False]],
+        "heard": [],
+        "duplicates": 0,
+        "resets": 0,
+        "failures": 0,
+        "polls_due": 3,
+    }
     counters = {"requests": 3, "bytes_sent": 1, "bytes_received": 1, "connections": 2}
     run = module._evaluate("polling", every(1.0), work, 0.0, [reader, reader], counters, counters, 0.0, 0)
     assert any("6 polls were due, 4 made, 2 answered" in note for note in run.notes)

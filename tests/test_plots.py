@@ -22,8 +22,17 @@ ALL = tuple(TRANSPORTS)
 AT_S = (0.31, 0.9, 1.02, 2.4, 3.33)
 
 
-def made(transport="polling", *, clients=4, interval_s=0.5, duration_s=4.0, at_s=AT_S, rate_per_s=2.0, push_s=0.002,
-         **changes) -> Measurement:
+def made(
+    transport="polling",
+    *,
+    clients=4,
+    interval_s=0.5,
+    duration_s=4.0,
+    at_s=AT_S,
+    rate_per_s=2.0,
+    push_s=0.002,
+    **changes,
+) -> Measurement:
     """Return the measurement of an ideal run: polls on time, pushes `push_s` after the update."""
     row = TRANSPORTS[transport]
     work = theory.Workload(tuple(at_s), rate_per_s, duration_s, interval_s, clients)
@@ -40,14 +49,31 @@ def made(transport="polling", *, clients=4, interval_s=0.5, duration_s=4.0, at_s
                 polls.append(Poll(client, now, not new))
             heard += [Heard(client, seq, now, now - at) for seq, at in new]
     values = {
-        "transport": transport, "schedule": poisson(rate_per_s), "at_s": tuple(at_s), "clients": clients,
-        "interval_s": interval_s, "duration_s": duration_s, "delay_s": 0.0001, "requests": len(polls),
-        "wasted": sum(p.wasted is True for p in polls), "published": len(at_s), "deliveries": len(heard),
-        "missed": 0, "duplicates": 0, "latency_s": np.array([h.latency_s for h in heard]),
-        "bytes_sent": 300 * len(polls) + 100 * len(heard), "bytes_received": 200 * len(polls),
-        "opening_bytes_sent": 0, "opening_bytes_received": 0, "connections": clients,
-        "server_cpu_s": 0.0002 * len(polls), "server_peak_rss_bytes": 30 << 20, "client_requests": len(polls),
-        "server_requests": len(polls), "predicted": row.predict(work, 0.0001), "polls": tuple(polls),
+        "transport": transport,
+        "schedule": poisson(rate_per_s),
+        "at_s": tuple(at_s),
+        "clients": clients,
+        "interval_s": interval_s,
+        "duration_s": duration_s,
+        "delay_s": 0.0001,
+        "requests": len(polls),
+        "wasted": sum(p.wasted is True for p in polls),
+        "published": len(at_s),
+        "deliveries": len(heard),
+        "missed": 0,
+        "duplicates": 0,
+        "latency_s": np.array([h.latency_s for h in heard]),
+        "bytes_sent": 300 * len(polls) + 100 * len(heard),
+        "bytes_received": 200 * len(polls),
+        "opening_bytes_sent": 0,
+        "opening_bytes_received": 0,
+        "connections": clients,
+        "server_cpu_s": 0.0002 * len(polls),
+        "server_peak_rss_bytes": 30 << 20,
+        "client_requests": len(polls),
+        "server_requests": len(polls),
+        "predicted": row.predict(work, 0.0001),
+        "polls": tuple(polls),
         "heard": tuple(heard),
     }
     return Measurement(**(values | changes))
@@ -112,8 +138,17 @@ def test_jupyter_gets_png_html_and_plain_text_in_one_bundle():
 
 
 def test_words_from_outside_cannot_become_html():
-    quake = Update(1, 0.0, {"magnitude": 5.0, "longitude": 0.0, "latitude": 0.0, "depth_km": 10.0,
-                            "place": '"><script>alert("x")</script>'})
+    quake = Update(
+        1,
+        0.0,
+        {
+            "magnitude": 5.0,
+            "longitude": 0.0,
+            "latitude": 0.0,
+            "depth_km": 10.0,
+            "place": '"><script>alert("x")</script>',
+        },
+    )
     figure = plots.earthquake_map([quake])
     assert "<script>" in figure.caption
     assert "<script>" in figure.alt
@@ -144,8 +179,9 @@ def test_a_png_is_white_small_and_keeps_the_colours_of_its_transports():
 
 def test_drawing_leaves_no_trace_in_matplotlib_and_takes_none_from_it():
     plain = pixels(plots.timeline(compared("polling", "websocket"))).tobytes()
-    with matplotlib.rc_context({"figure.facecolor": "black", "axes.facecolor": "black", "font.size": 30,
-                                "savefig.facecolor": "black"}):
+    with matplotlib.rc_context(
+        {"figure.facecolor": "black", "axes.facecolor": "black", "font.size": 30, "savefig.facecolor": "black"}
+    ):
         before = dict(matplotlib.rcParams)
         figure = plots.timeline(compared("polling", "websocket"))
         assert pixels(figure).tobytes() == plain
@@ -337,8 +373,9 @@ def test_cost_against_staleness_has_a_curve_for_polling_and_a_point_for_each_pus
     runs, pushes = sweep(2.0, 0.1, 0.5), [made("websocket"), made("sse", push_s=0.004)]
     figure = plots.cost_staleness(runs, pushes)
     points = drawn(figure, "polling:measured").get_xydata()
-    assert points == pytest.approx(np.array([[m.latency_mean_s, 1 / m.interval_s]
-                                             for m in sorted(runs, key=lambda m: m.interval_s)]))
+    assert points == pytest.approx(
+        np.array([[m.latency_mean_s, 1 / m.interval_s] for m in sorted(runs, key=lambda m: m.interval_s)])
+    )
     assert drawn(figure, "websocket:measured").get_xydata() == pytest.approx(np.array([[0.002, len(AT_S) / 4]]))
     assert drawn(figure, "sse:measured").get_xydata() == pytest.approx(np.array([[0.004, len(AT_S) / 4]]))
     x, y = drawn(figure, "theory").get_data()
@@ -411,7 +448,10 @@ def test_the_map_has_a_dot_for_every_event_of_the_week_coloured_by_depth():
     by_depth = {low: drawn(figure, f"depth:{low}") for low in (0, 70, 300)}
     depths = np.array([data["depth_km"] for _, data in catalogue()])
     assert [len(dots.get_offsets()) for dots in by_depth.values()] == [
-        (depths < 70).sum(), ((depths >= 70) & (depths < 300)).sum(), (depths >= 300).sum()]
+        (depths < 70).sum(),
+        ((depths >= 70) & (depths < 300)).sum(),
+        (depths >= 300).sum(),
+    ]
     assert len({to_hex(dots.get_facecolor()[0]) for dots in by_depth.values()}) == 3
     assert figure.caption.startswith(f"{len(depths):,} events")
     assert "U.S. Geological Survey" in figure.caption
@@ -431,8 +471,17 @@ def test_no_outline_of_the_land_crosses_the_map_at_the_date_line():
 
 def test_area_grows_with_magnitude_and_events_without_one_are_the_smallest():
     def quake(number, magnitude):
-        return Update(number, 0.0, {"magnitude": magnitude, "longitude": 10.0 * number, "latitude": 0.0,
-                                    "depth_km": -1.0, "place": "somewhere"})
+        return Update(
+            number,
+            0.0,
+            {
+                "magnitude": magnitude,
+                "longitude": 10.0 * number,
+                "latitude": 0.0,
+                "depth_km": -1.0,
+                "place": "somewhere",
+            },
+        )
 
     figure = plots.earthquake_map([quake(1, None), quake(2, -0.6), quake(3, 4.0), quake(4, 6.0)])
     dots = drawn(figure, "depth:0")
@@ -503,8 +552,10 @@ def test_no_text_is_smaller_than_eleven_points_on_a_figure_eight_inches_wide(nam
 
 def test_text_in_a_transports_colour_has_contrast_on_white():
     for row in TRANSPORTS.values():
-        parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-                 for c in matplotlib.colors.to_rgb(plots._text_colour(row.colour))]
+        parts = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+            for c in matplotlib.colors.to_rgb(plots._text_colour(row.colour))
+        ]
         assert 1.05 / (np.dot(parts, (0.2126, 0.7152, 0.0722)) + 0.05) >= 4.5
 
 

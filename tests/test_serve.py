@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from wsdemo import serve
-from wsdemo.clients import new_event_loop
+from wsdemo.processes.clients import new_event_loop
 from wsdemo.reader import Reader
 from wsdemo.serve import Server
 from wsdemo.transports import TRANSPORTS, websocket

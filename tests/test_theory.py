@@ -104,8 +104,9 @@ def test_the_interval_of_least_cost_is_a_minimum():
     assert all(cost(best) < cost(best * factor) for factor in (0.5, 0.9, 0.99, 1.01, 1.1, 2))
 
 
-@pytest.mark.parametrize("clients, interval, duration",
-                         [(1, 0.5, 10), (20, 0.25, 10), (7, 0.3, 1), (1000, 1, 10), (3, 2, 2)])
+@pytest.mark.parametrize(
+    "clients, interval, duration", [(1, 0.5, 10), (20, 0.25, 10), (7, 0.3, 1), (1000, 1, 10), (3, 2, 2)]
+)
 def test_polls_due_are_counted_as_they_are_made(clients, interval, duration):
     """The count is that of the timetable `(i + 0.5) / N * T + k * T`, and about `N * duration / T`."""
     made = 0

@@ -186,9 +186,14 @@ def test_a_dead_proxy_in_the_environment_does_not_matter(name, monkeypatch):
 
 
 @HTTP
-@pytest.mark.parametrize("headers, status", [
-    ({"Host": "evil.example"}, 421), ({"Origin": "http://evil.example"}, 403), ({"Origin": "null"}, 403),
-])
+@pytest.mark.parametrize(
+    "headers, status",
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
 def test_strangers_are_refused_over_http(name, headers, status):
     """Host and Origin are checked before anything is answered, with a sentence as JSON."""
 
@@ -331,13 +336,16 @@ def test_the_event_stream_is_what_the_standard_says():
     run(scenario())
 
 
-@pytest.mark.parametrize("text, expected", [
-    (b"data: a\n\n", [{"data": "a"}]),
-    (b"data:a\r\ndata: b\r\n\r\n", [{"data": "a\nb"}]),
-    (b": comment\n\nid: 1\ndata\n\n", [{"id": "1", "data": ""}]),
-    (b"event: e\n\ndata:  two\n\n", [{"data": " two"}]),
-    (b"data: cut off", []),
-])
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        (b"data: a\n\n", [{"data": "a"}]),
+        (b"data:a\r\ndata: b\r\n\r\n", [{"data": "a\nb"}]),
+        (b": comment\n\nid: 1\ndata\n\n", [{"id": "1", "data": ""}]),
+        (b"event: e\n\ndata:  two\n\n", [{"data": " two"}]),
+        (b"data: cut off", []),
+    ],
+)
 def test_events_are_parsed_as_the_standard_says(text, expected):
     """The cases of WHATWG HTML section 9.2.6: comments, several data lines, missing colon, an unfinished event."""
 
@@ -351,12 +359,18 @@ def test_events_are_parsed_as_the_standard_says(text, expected):
     assert run(scenario()) == expected
 
 
-@pytest.mark.parametrize("headers, path, status", [
-    ({"Origin": "http://evil.example"}, "/updates", 403), ({"origin": "http://evil.example"}, "/updates", 403),
-    ({"Host": "localhost"}, "/updates", 400),  # beside the one that every client sends
-    ({}, "/nothing", 404), ({}, "/updates?after=x", 400), ({}, "/updates?after=", 400),
-    ({"Origin": "http://localhost", "origin": "http://evil.example"}, "/updates", 400),
-])
+@pytest.mark.parametrize(
+    "headers, path, status",
+    [
+        ({"Origin": "http://evil.example"}, "/updates", 403),
+        ({"origin": "http://evil.example"}, "/updates", 403),
+        ({"Host": "localhost"}, "/updates", 400),  # beside the one that every client sends
+        ({}, "/nothing", 404),
+        ({}, "/updates?after=x", 400),
+        ({}, "/updates?after=", 400),
+        ({"Origin": "http://localhost", "origin": "http://evil.example"}, "/updates", 400),
+    ],
+)
 def test_strangers_are_refused_before_the_upgrade(headers, path, status):
     """A WebSocket that may not open is answered with a status and a sentence, not with an open socket."""
 
@@ -411,9 +425,12 @@ def test_a_stalled_reader_is_cut_off_and_the_others_hear_everything(monkeypatch)
             stalled.setblocking(False)
             loop = asyncio.get_running_loop()
             await loop.sock_connect(stalled, ("127.0.0.1", int(url.split(":")[2].split("/")[0])))
-            await loop.sock_sendall(stalled, b"GET /updates HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-                                             b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                                             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+            await loop.sock_sendall(
+                stalled,
+                b"GET /updates HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            )
             heard = await take("websocket", url, 400, after=0)
             assert heard == list(range(1, 401))
             assert meter.aborted == 1

@@ -92,9 +92,16 @@ def test_the_arguments_make_the_same_schedule_in_another_process(schedule):
     assert _schedule(options).times(10) == pytest.approx(schedule.times(10), abs=1e-12)
 
 
-@pytest.mark.parametrize("make, value", [
-    (every, 0), (poisson, -1), (poisson, float("nan")), (earthquakes, float("inf")), (every, "1"),
-])
+@pytest.mark.parametrize(
+    "make, value",
+    [
+        (every, 0),
+        (poisson, -1),
+        (poisson, float("nan")),
+        (earthquakes, float("inf")),
+        (every, "1"),
+    ],
+)
 def test_impossible_schedules_are_refused(make, value):
     """A rate, period or speed must be a number above 0; the sentence names it."""
     with pytest.raises(ValueError, match="must be a number above 0"):

@@ -16,8 +16,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import NoReturn
 
-from wsdemo import theory
-from wsdemo.children import ChildFailed
+from wsdemo import workload
+from wsdemo.processes.children import ChildFailed
 from wsdemo.transports import TRANSPORTS, find
 from wsdemo.updates import Schedule, earthquakes, every, poisson
 
@@ -39,39 +39,75 @@ def parser() -> argparse.ArgumentParser:
     jobs = main.add_subparsers(dest="job", required=True, metavar="{compare,serve,live,lab}")
 
     compare = jobs.add_parser(
-        "compare", help="measure transports side by side, and print what theory predicted for each number",
+        "compare",
+        help="measure transports side by side, and print what theory predicted for each number",
         description="Run the same updates through each transport, one after the other, and compare. Without arguments:"
-                    " polling and WebSocket on a real week of earthquakes, in under 30 s.",
+        " polling and WebSocket on a real week of earthquakes, in under 30 s.",
         epilog="example: python -m wsdemo compare --schedule poisson --rate 2 --interval 0.5 --clients 100",
     )
-    compare.add_argument("--transports", default="polling,websocket", metavar="A,B,…",
-                         help=f"from {', '.join(TRANSPORTS)} (default: %(default)s)")
+    compare.add_argument(
+        "--transports",
+        default="polling,websocket",
+        metavar="A,B,…",
+        help=f"from {', '.join(TRANSPORTS)} (default: %(default)s)",
+    )
     _add_schedule(compare)
-    compare.add_argument("--interval", type=float, default=theory.DEFAULT_INTERVAL_S, metavar="T",
-                         help="seconds between two polls of one client (%(default)s)")
-    compare.add_argument("--clients", type=int, default=theory.DEFAULT_CLIENTS, metavar="N",
-                         help="how many clients (%(default)s)")
-    compare.add_argument("--duration", type=float, default=theory.DEFAULT_DURATION_S, metavar="D",
-                         help="seconds of one run (%(default)s)")
+    compare.add_argument(
+        "--interval",
+        type=float,
+        default=workload.DEFAULT_INTERVAL_S,
+        metavar="T",
+        help="seconds between two polls of one client (%(default)s)",
+    )
+    compare.add_argument(
+        "--clients", type=int, default=workload.DEFAULT_CLIENTS, metavar="N", help="how many clients (%(default)s)"
+    )
+    compare.add_argument(
+        "--duration",
+        type=float,
+        default=workload.DEFAULT_DURATION_S,
+        metavar="D",
+        help="seconds of one run (%(default)s)",
+    )
     compare.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
-    compare.add_argument("--plot", metavar="FILE.png",
-                         help=f"where to save the picture (default: {DEFAULT_PICTURE}; with --json: none)")
+    compare.add_argument(
+        "--plot", metavar="FILE.png", help=f"where to save the picture (default: {DEFAULT_PICTURE}; with --json: none)"
+    )
     compare.set_defaults(run=_compare)
 
     serve = jobs.add_parser(
-        "serve", help="run servers until Ctrl-C",
+        "serve",
+        help="run servers until Ctrl-C",
         description="Serve one feed of updates by one or more transports and print where they listen. The first line on"
-                    " stdout is JSON, for scripts; the sentences are on stderr.",
+        " stdout is JSON, for scripts; the sentences are on stderr.",
         epilog="example: python -m wsdemo serve polling websocket --port 8000 --schedule every --rate 1",
     )
-    serve.add_argument("transports", nargs="+", metavar="TRANSPORT",
-                       help=f"{', '.join(TRANSPORTS)}; or alone: echo, the first WebSocket program and its page")
-    serve.add_argument("--port", type=int, default=0, metavar="P",
-                       help="port of the first transport, the next one gets the next (default: any free ones)")
-    serve.add_argument("--host", default="127.0.0.1", metavar="H",
-                       help="address to listen on (default: %(default)s, this machine only)")
-    serve.add_argument("--allow-host", action="append", default=[], metavar="NAME",
-                       help="further host name that clients may use, such as a proxy's (may be repeated)")
+    serve.add_argument(
+        "transports",
+        nargs="+",
+        metavar="TRANSPORT",
+        help=f"{', '.join(TRANSPORTS)}; or alone: echo, the first WebSocket program and its page",
+    )
+    serve.add_argument(
+        "--port",
+        type=int,
+        default=0,
+        metavar="P",
+        help="port of the first transport, the next one gets the next (default: any free ones)",
+    )
+    serve.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="H",
+        help="address to listen on (default: %(default)s, this machine only)",
+    )
+    serve.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="further host name that clients may use, such as a proxy's (may be repeated)",
+    )
     _add_schedule(serve)
     serve.add_argument("--duration", type=float, metavar="D", help="end the feed after D seconds (default: never)")
     serve.add_argument("--max-connections", type=int, default=2000, metavar="N", help="connections held (%(default)s)")
@@ -81,8 +117,11 @@ def parser() -> argparse.ArgumentParser:
 
     _add_live(jobs)
 
-    lab = jobs.add_parser("lab", help="open the lessons in JupyterLab",
-                          description="Open JupyterLab at the first lesson, with this repository as its root.")
+    lab = jobs.add_parser(
+        "lab",
+        help="open the lessons in JupyterLab",
+        description="Open JupyterLab at the first lesson, with this repository as its root.",
+    )
     lab.add_argument("--no-browser", action="store_true", help="only print the address, and open it yourself")
     lab.add_argument("--allow-root", action="store_true", help="run although you are root, as inside a container")
     lab.add_argument("--port", type=int, metavar="P", help="JupyterLab's port (default: 8888 or the next free one)")
@@ -95,15 +134,25 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_live(jobs) -> None:
     live = jobs.add_parser(
-        "live", help="open a page on which pull and push hear the same earthquakes",
+        "live",
+        help="open a page on which pull and push hear the same earthquakes",
         description="Serve the live page and open it in a browser, until Ctrl-C. The page's address is on stdout.",
         epilog="example, for a classroom: python -m wsdemo live --host 0.0.0.0 --port 8000",
     )
-    live.add_argument("--host", default="127.0.0.1", metavar="H",
-                      help="address to listen on (default: %(default)s, this machine only)")
+    live.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="H",
+        help="address to listen on (default: %(default)s, this machine only)",
+    )
     live.add_argument("--port", type=int, default=0, metavar="P", help="the page's port (default: any free one)")
-    live.add_argument("--allow-host", action="append", default=[], metavar="NAME",
-                      help="further host name by which browsers may come, such as a proxy's (may be repeated)")
+    live.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="further host name by which browsers may come, such as a proxy's (may be repeated)",
+    )
     live.add_argument("--no-browser", action="store_true", help="only print the address, and open it yourself")
     live.add_argument("--speed", type=float, metavar="S", help="seconds of the week a second, at first (120)")
     live.add_argument("--interval", type=float, metavar="T", help="seconds between two polls, at first (1)")
@@ -112,16 +161,30 @@ def _add_live(jobs) -> None:
 
 
 def _add_schedule(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--schedule", choices=("poisson", "every", "earthquakes"), default="earthquakes",
-                         help="when the source changes (default: %(default)s, a real week)")
-    command.add_argument("--rate", type=float, metavar="R",
-                         help=f"updates a second, for poisson and every (default: {DEFAULT_RATE_PER_S:g})")
-    command.add_argument("--speed", type=float, metavar="S",
-                         help="seconds of the week a second, for earthquakes (default: 240)")
-    command.add_argument("--start", type=float, metavar="SECONDS",
-                         help="where in the week to start, for earthquakes (default: 0)")
-    command.add_argument("--seed", type=int, metavar="K",
-                         help="other luck: another draw of poisson, another part of the week of earthquakes")
+    command.add_argument(
+        "--schedule",
+        choices=("poisson", "every", "earthquakes"),
+        default="earthquakes",
+        help="when the source changes (default: %(default)s, a real week)",
+    )
+    command.add_argument(
+        "--rate",
+        type=float,
+        metavar="R",
+        help=f"updates a second, for poisson and every (default: {DEFAULT_RATE_PER_S:g})",
+    )
+    command.add_argument(
+        "--speed", type=float, metavar="S", help="seconds of the week a second, for earthquakes (default: 240)"
+    )
+    command.add_argument(
+        "--start", type=float, metavar="SECONDS", help="where in the week to start, for earthquakes (default: 0)"
+    )
+    command.add_argument(
+        "--seed",
+        type=int,
+        metavar="K",
+        help="other luck: another draw of poisson, another part of the week of earthquakes",
+    )
 
 
 def _schedule(options: argparse.Namespace) -> Schedule:
@@ -147,10 +210,15 @@ def _compare(options: argparse.Namespace) -> None:
     from wsdemo import measure
 
     picture = _picture(options)
-    comparison = asyncio.run(measure.compare(
-        [name.strip() for name in options.transports.split(",")], _schedule(options), clients=options.clients,
-        interval_s=options.interval, duration_s=options.duration,
-    ))
+    comparison = asyncio.run(
+        measure.compare(
+            [name.strip() for name in options.transports.split(",")],
+            _schedule(options),
+            clients=options.clients,
+            interval_s=options.interval,
+            duration_s=options.duration,
+        )
+    )
     if options.json:
         print(json.dumps(comparison.to_dict(), allow_nan=False))
         for note in comparison.notes:
@@ -187,8 +255,13 @@ def _serve(options: argparse.Namespace) -> None:
         raise ValueError(f"--max-connections must be at least 1, not {options.max_connections}")
     if options.duration is not None and not options.duration > 0:
         raise ValueError(f"--duration must be a number of seconds above 0, not {options.duration:g}")
-    common = {"host": options.host, "port": options.port, "max_connections": options.max_connections,
-              "allowed_hosts": options.allow_host, "supervised": options.supervised}
+    common = {
+        "host": options.host,
+        "port": options.port,
+        "max_connections": options.max_connections,
+        "allowed_hosts": options.allow_host,
+        "supervised": options.supervised,
+    }
     if is_echo:
         from wsdemo import echo
 
@@ -239,14 +312,18 @@ def _live(options: argparse.Namespace) -> None:
     given = {"speed": options.speed, "interval_s": options.interval}
     given = server.check_options({name: value for name, value in given.items() if value is not None})
     page = server.run(
-        host=options.host, port=options.port, allowed_hosts=options.allow_host, supervised=options.supervised,
-        opened=webbrowser.open if not options.no_browser and _has_browser() else None, **given,
+        host=options.host,
+        port=options.port,
+        allowed_hosts=options.allow_host,
+        supervised=options.supervised,
+        opened=webbrowser.open if not options.no_browser and _has_browser() else None,
+        **given,
     )
     _run_until_stopped(page, serve.new_event_loop)
 
 
 def _clients(_: argparse.Namespace) -> None:
-    from wsdemo import clients
+    from wsdemo.processes import clients
 
     with asyncio.Runner(loop_factory=clients.new_event_loop) as runner:
         runner.run(clients.run())
@@ -257,8 +334,13 @@ def _lab(options: argparse.Namespace) -> None:
     if not (root / FIRST_NOTEBOOK).is_file():
         raise ValueError(f"the lessons are not in {root}: clone the repository and install from there (see README)")
     # As its default address the lesson is also in the address that JupyterLab prints for those without a browser.
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={root}",
-               f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}"]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        f"--ServerApp.root_dir={root}",
+        f"--LabApp.default_url=/lab/tree/{FIRST_NOTEBOOK}",
+    ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         if not options.allow_root:
             raise ValueError("JupyterLab does not run as root: be another user, or, in a container, add --allow-root")
@@ -266,8 +348,12 @@ def _lab(options: argparse.Namespace) -> None:
     if options.port is not None:
         command.append(f"--ServerApp.port={options.port}")
     if options.no_browser or not _has_browser():
-        print("Open the address that JupyterLab prints below in a browser. From another machine, forward its port:\n"
-              "    ssh -L 8888:localhost:8888 THIS-MACHINE", file=sys.stderr, flush=True)
+        print(
+            "Open the address that JupyterLab prints below in a browser. From another machine, forward its port:\n"
+            "    ssh -L 8888:localhost:8888 THIS-MACHINE",
+            file=sys.stderr,
+            flush=True,
+        )
         command.append("--no-browser")
     _become(command)
 

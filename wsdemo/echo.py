@@ -21,10 +21,10 @@ from websockets.asyncio.server import Request, Response, ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
 from wsdemo import jupyter
-from wsdemo.children import commands, say
 from wsdemo.guard import LOOPBACK_NAMES, Guard
 from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
+from wsdemo.processes.children import commands, say
 
 MAX_MESSAGE_BYTES = 128 * 1024
 """The longest message a client may send; a longer one is answered with close code 1009."""
@@ -38,8 +38,8 @@ TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".s
 HEADERS = {
     # Only this site's own files run or load, and a notebook on this site or this machine may show the page.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
-                               " connect-src 'self'; base-uri 'none'; form-action 'none';"
-                               " frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",
+    " connect-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     # Another server may get the same port tomorrow, and the browser must not show it this page.
@@ -112,9 +112,17 @@ class EchoServer:
     Built in the lesson `05_push_the_news`.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, allowed_hosts: Iterable[str] = (),
-                 max_connections: int = 100, heard: Callable[[str], object] = print, open_timeout_s: float = 5.0,
-                 keepalive_s: float = 20.0):
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        allowed_hosts: Iterable[str] = (),
+        max_connections: int = 100,
+        heard: Callable[[str], object] = print,
+        open_timeout_s: float = 5.0,
+        keepalive_s: float = 20.0,
+    ):
         self.host = host
         self.port = port
         """The port it listens on, once started."""
@@ -160,11 +168,20 @@ class EchoServer:
         if self._stack is None:
             async with AsyncExitStack() as stack:
                 sock = stack.enter_context(listen(self.meter, self.host, self._wanted_port))
-                await stack.enter_async_context(serve_websocket(
-                    self._attend, sock=sock, process_request=self._check, compression=None, server_header=None,
-                    max_size=MAX_MESSAGE_BYTES, max_queue=4, close_timeout=1,
-                    create_connection=partial(_Connection, self._connections, self._patience_s), **self._limits,
-                ))
+                await stack.enter_async_context(
+                    serve_websocket(
+                        self._attend,
+                        sock=sock,
+                        process_request=self._check,
+                        compression=None,
+                        server_header=None,
+                        max_size=MAX_MESSAGE_BYTES,
+                        max_queue=4,
+                        close_timeout=1,
+                        create_connection=partial(_Connection, self._connections, self._patience_s),
+                        **self._limits,
+                    )
+                )
                 self.port = sock.getsockname()[1]
                 self._stack = stack.pop_all()
         return self
@@ -255,13 +272,17 @@ async def run(*, supervised: bool = False, max_connections: int = 100, **options
     async with EchoServer(max_connections=max_connections, **options) as server:
         page_url = f"http://{server._authority}/"
         if server.host not in LOOPBACK_NAMES:
-            print(f"warning: listening on {server.host}, so whoever can reach this machine can connect",
-                  file=sys.stderr)
+            print(
+                f"warning: listening on {server.host}, so whoever can reach this machine can connect", file=sys.stderr
+            )
         say({"urls": {"echo": server.url, "page": page_url}, "ports": {"echo": server.port}})
         if supervised:
             async for _ in commands():
                 say({"echo": server.meter.snapshot()})
         else:
-            print(f"The echo server's page: {page_url}\nIts WebSocket: {server.url}\nCtrl-C stops the server.",
-                  file=sys.stderr, flush=True)
+            print(
+                f"The echo server's page: {page_url}\nIts WebSocket: {server.url}\nCtrl-C stops the server.",
+                file=sys.stderr,
+                flush=True,
+            )
             await asyncio.Event().wait()

@@ -36,8 +36,13 @@ class Guard:
     page_ports: ports of the same host whose pages may use this server, besides its own.
     """
 
-    def __init__(self, bound_host: str = "127.0.0.1", allowed_hosts: Iterable[str] = (), max_connections: int = 2000,
-                 page_ports: Iterable[int] = ()):
+    def __init__(
+        self,
+        bound_host: str = "127.0.0.1",
+        allowed_hosts: Iterable[str] = (),
+        max_connections: int = 2000,
+        page_ports: Iterable[int] = (),
+    ):
         self.max_connections = max_connections
         self._page_ports = frozenset(page_ports)
         self._names = LOOPBACK_NAMES | {name.lower() for name in allowed_hosts}
@@ -64,8 +69,12 @@ class Guard:
         origin, host = headers.get("Origin"), headers.get("Host", "")
         if origin is None or not self._welcomes(origin, host) or _authority(origin) == host.lower():
             return {}
-        return {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Headers": "If-None-Match, Last-Event-ID",
-                "Access-Control-Expose-Headers": "ETag", "Vary": "Origin"}
+        return {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Allow-Headers": "If-None-Match, Last-Event-ID",
+            "Access-Control-Expose-Headers": "ETag",
+            "Vary": "Origin",
+        }
 
     def _welcomes(self, origin: str, host: str) -> bool:
         # The same rule as gorilla/websocket's default, the Origin's host and port are the Host's, and our own pages.

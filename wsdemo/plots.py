@@ -30,7 +30,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from PIL import Image, PngImagePlugin  # comes with matplotlib, which writes its own PNG with it
 
 from wsdemo import theory
-from wsdemo.measure import Comparison, Measurement
+from wsdemo.result import Comparison, Measurement
 from wsdemo.transports import TRANSPORTS, Transport
 from wsdemo.updates import Update, catalogue, earthquakes, week_s
 
@@ -40,13 +40,30 @@ _SIZE_IN = (8.0, 4.5)
 _DPI, _SHOWN_DPI = 150, 110
 """Drawn finer than shown: sharp on a screen with small pixels and on a projector."""
 _STYLE = {
-    "figure.dpi": _DPI, "figure.facecolor": "white", "axes.facecolor": "white", "savefig.facecolor": "white",
-    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 12,
-    "text.color": _INK, "axes.labelcolor": _INK, "axes.labelsize": 12, "axes.edgecolor": "#999999",
-    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    "axes.grid": True, "grid.color": _GRID, "grid.linewidth": 0.8,
-    "xtick.color": "#999999", "ytick.color": "#999999", "xtick.labelcolor": _INK, "ytick.labelcolor": _INK,
-    "xtick.labelsize": 11, "ytick.labelsize": 11, "lines.markersize": 8,
+    "figure.dpi": _DPI,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "savefig.facecolor": "white",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 12,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.labelsize": 12,
+    "axes.edgecolor": "#999999",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": "#999999",
+    "ytick.color": "#999999",
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "xtick.labelsize": 11,
+    "ytick.labelsize": 11,
+    "lines.markersize": 8,
 }
 _TICK_SHAPE = [(-0.3, -1), (0.3, -1), (0.3, 1), (-0.3, 1), (-0.3, -1)]
 _MARKERS = {"pull": "sDp", "push": "o^vP"}
@@ -150,8 +167,9 @@ def overview(comparison: Comparison, client: int = 0) -> Figure:
     figure = Canvas(figsize=(10, 3.4 + 0.75 * count), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(1.5 + 0.36 * count, 1.5 + 0.4 * count))
     figure.get_layout_engine().set(wspace=0.05, h_pad=0.08)
-    with matplotlib.rc_context({"font.size": 14, "axes.labelsize": 14, "xtick.labelsize": 13.5,
-                                "ytick.labelsize": 13.5}):
+    with matplotlib.rc_context(
+        {"font.size": 14, "axes.labelsize": 14, "xtick.labelsize": 13.5, "ytick.labelsize": 13.5}
+    ):
         line = top.subplots()
         shown_s = _draw_timeline(line, runs, client)
         wasted, latency, weight = bottom.subplots(1, 3, sharey=True)
@@ -164,9 +182,13 @@ def overview(comparison: Comparison, client: int = 0) -> Figure:
     said = "; ".join(
         f"{m.label}: {_share(m.wasted_fraction)} of {m.requests:,} requests wasted (theory "
         f"{_share(m.predicted.wasted_fraction)}), median latency {_time(m.latency_percentile_s(50))}, "
-        f"{_number(m.bytes_per_delivery)} bytes per delivery" for m in runs)
-    alt = (f"Four panels. Above, {_timeline_alt(runs, client, shown_s)} Below, wasted share, latency and bytes "
-           f"of {_clients(runs)}. {said}.")
+        f"{_number(m.bytes_per_delivery)} bytes per delivery"
+        for m in runs
+    )
+    alt = (
+        f"Four panels. Above, {_timeline_alt(runs, client, shown_s)} Below, wasted share, latency and bytes "
+        f"of {_clients(runs)}. {said}."
+    )
     return Figure(figure, alt, _overview_caption(runs))
 
 
@@ -186,8 +208,11 @@ def timeline(comparison: Comparison, client: int = 0, until_s: float | None = No
         polls, wasted, waits = _of_client(m, client, shown_s)
         heard = f"{len(waits)} of {_updates_until(m, shown_s)} updates heard"
         heard += f", {_time(_mean(waits))} old on average" if waits else ""
-        sentences.append(f"{m.label}: {wasted} of {polls} polls wasted, {heard}" if _row(m).family == "pull"
-                         else f"{m.label}: {heard}")
+        sentences.append(
+            f"{m.label}: {wasted} of {polls} polls wasted, {heard}"
+            if _row(m).family == "pull"
+            else f"{m.label}: {heard}"
+        )
     first = runs[0]
     part = "" if shown_s >= first.duration_s else f"The first {_time(shown_s)}. "
     caption = f"{part}Client {client} of {first.clients:,}, the same updates for each. {'; '.join(sentences)}."
@@ -214,27 +239,63 @@ def wasted_curve(measurements: Iterable[Measurement], labels: Sequence[str] | No
     curve = np.geomspace(low, high, 200)
     ax.plot(curve, np.exp(-curve), color=_THEORY, lw=1.3, gid="theory", zorder=2)
     for row, group in _by_transport(runs):
-        ax.plot([_x(m) for m in group], [m.wasted_fraction for m in group], ls="none", marker=_marker(row),
-                color=row.colour, ms=10, gid=f"{row.name}:measured", zorder=3, clip_on=False)
-    ax.plot(xs, [m.predicted.wasted_fraction for m in runs], ls="none", marker="o", ms=5, mfc="white", mec=_INK,
-            mew=1.2, gid="given", zorder=4, clip_on=False)
-    ax.plot([quake_x], [quake_wasted], ls="none", marker="d", ms=13, mfc="#222222", mec="white", gid="earthquakes",
-            zorder=5)
-    ax.annotate(f"a real week of earthquakes,\nasked once a minute: {_share(quake_wasted)}", (quake_x, quake_wasted),
-                xytext=(12, 10), textcoords="offset points", va="bottom")
+        ax.plot(
+            [_x(m) for m in group],
+            [m.wasted_fraction for m in group],
+            ls="none",
+            marker=_marker(row),
+            color=row.colour,
+            ms=10,
+            gid=f"{row.name}:measured",
+            zorder=3,
+            clip_on=False,
+        )
+    ax.plot(
+        xs,
+        [m.predicted.wasted_fraction for m in runs],
+        ls="none",
+        marker="o",
+        ms=5,
+        mfc="white",
+        mec=_INK,
+        mew=1.2,
+        gid="given",
+        zorder=4,
+        clip_on=False,
+    )
+    ax.plot(
+        [quake_x], [quake_wasted], ls="none", marker="d", ms=13, mfc="#222222", mec="white", gid="earthquakes", zorder=5
+    )
+    ax.annotate(
+        f"a real week of earthquakes,\nasked once a minute: {_share(quake_wasted)}",
+        (quake_x, quake_wasted),
+        xytext=(12, 10),
+        textcoords="offset points",
+        va="bottom",
+    )
     named: list[tuple[Measurement, list[str]]] = []
     for m, label in zip(given, labels or [], strict=False):
-        near = (words for other, words in named
-                if abs(math.log(_x(m) / _x(other))) < 0.05 and abs(m.wasted_fraction - other.wasted_fraction) < 0.03)
+        near = (
+            words
+            for other, words in named
+            if abs(math.log(_x(m) / _x(other))) < 0.05 and abs(m.wasted_fraction - other.wasted_fraction) < 0.03
+        )
         if (words := next(near, None)) is not None:
             words.append(str(label))
         else:
             named.append((m, [str(label)]))
     for m, words in named:
         low_down = m.wasted_fraction < 0.12
-        ax.annotate(_list(words), (_x(m), m.wasted_fraction), xytext=(-10, 4 if low_down else -5),
-                    textcoords="offset points", ha="right", va="bottom" if low_down else "top", parse_math=False,
-                    color=_text_colour(_row(m).colour) if len(words) == 1 else _INK)
+        ax.annotate(
+            _list(words),
+            (_x(m), m.wasted_fraction),
+            xytext=(-10, 4 if low_down else -5),
+            textcoords="offset points",
+            ha="right",
+            va="bottom" if low_down else "top",
+            parse_math=False,
+            color=_text_colour(_row(m).colour) if len(words) == 1 else _INK,
+        )
     ax.set_xscale("log")
     ax.set_xlim(low, high)
     ax.set_ylim(0, 1)
@@ -243,21 +304,36 @@ def wasted_curve(measurements: Iterable[Measurement], labels: Sequence[str] | No
     ax.set_xlabel("λT: updates expected in one interval")
     _heading(ax, "wasted share of requests")
     rows = [row for row, _ in _by_transport(runs)]
-    measured = ([_handle(row, f"{row.label}, measured") for row in rows] if labels is None else
-                [Line2D([], [], ls="none", marker="s", ms=9, color=_MUTED, label="measured")])
-    _key(ax, [*measured,
-              Line2D([], [], ls="none", marker="o", ms=5, mfc="white", mec=_INK, label="predicted, this schedule"),
-              Line2D([], [], color=_THEORY, lw=1.3, label="theory, exp(-λT)")], loc="lower left")
+    measured = (
+        [_handle(row, f"{row.label}, measured") for row in rows]
+        if labels is None
+        else [Line2D([], [], ls="none", marker="s", ms=9, color=_MUTED, label="measured")]
+    )
+    _key(
+        ax,
+        [
+            *measured,
+            Line2D([], [], ls="none", marker="o", ms=5, mfc="white", mec=_INK, label="predicted, this schedule"),
+            Line2D([], [], color=_THEORY, lw=1.3, label="theory, exp(-λT)"),
+        ],
+        loc="lower left",
+    )
     errors = [abs(m.wasted_fraction - m.predicted.wasted_fraction) for m in runs]
     caption = (
         f"The rarer the updates, the more requests find nothing: {_runs_said(runs)} within "
         f"{max(errors) * 100:.1f} percentage points of the prediction given {_its(runs)} schedule; a real week of "
         f"earthquakes asked once a minute ({_plain(quake_x)} updates an interval) wastes {_share(quake_wasted)} where "
-        f"exp(-λT) says {_share(math.exp(-quake_x))}.")
-    points = "; ".join(f"{m.label} at λT = {_plain(_x(m))}: {_share(m.wasted_fraction)} measured, "
-                       f"{_share(m.predicted.wasted_fraction)} predicted" for m in sorted(runs, key=_x))
-    alt = (f"Wasted share of requests against λT on a log axis, falling along the curve exp(-λT). {points}. "
-           f"Earthquakes, once a minute: λT = {_plain(quake_x)}, {_share(quake_wasted)}.")
+        f"exp(-λT) says {_share(math.exp(-quake_x))}."
+    )
+    points = "; ".join(
+        f"{m.label} at λT = {_plain(_x(m))}: {_share(m.wasted_fraction)} measured, "
+        f"{_share(m.predicted.wasted_fraction)} predicted"
+        for m in sorted(runs, key=_x)
+    )
+    alt = (
+        f"Wasted share of requests against λT on a log axis, falling along the curve exp(-λT). {points}. "
+        f"Earthquakes, once a minute: λT = {_plain(quake_x)}, {_share(quake_wasted)}."
+    )
     return Figure(figure, alt, caption)
 
 
@@ -299,21 +375,29 @@ def latency_curve(measurements: Iterable[Measurement]) -> Figure:
     ax.set_xlabel("interval T between two polls of one client")
     _heading(ax, "latency: how old the news was when heard")
     at = len(xs) * 2 // 3
-    ax.annotate("theory: T/2 + d", (xs[at], line[at]), xytext=(14, -14), textcoords="offset points", va="top",
-                color=_THEORY)
+    ax.annotate(
+        "theory: T/2 + d", (xs[at], line[at]), xytext=(14, -14), textcoords="offset points", va="top", color=_THEORY
+    )
     rows = [row for row, _ in _by_transport(heard)]
-    _key(ax, [*(_handle(row, f"{row.label}, mean") for row in rows),
-              Line2D([], [], ls="none", marker="_", ms=12, mew=1.6, color=_INK, label="95% were younger than this")],
-         loc="upper left")
+    _key(
+        ax,
+        [
+            *(_handle(row, f"{row.label}, mean") for row in rows),
+            Line2D([], [], ls="none", marker="_", ms=12, mew=1.6, color=_INK, label="95% were younger than this"),
+        ],
+        loc="upper left",
+    )
     if not heard:
         _nothing(ax)
     asked = [m for m in heard if _row(m).family == "pull"]
     errors = [abs(m.latency_mean_s / theory.latency_mean(m.interval_s, m.delay_s) - 1) for m in asked]
     caption = f"Asked every T, news is T/2 + d old on average when it is heard (d = {_time(delay_s)})"
     caption += f": {_runs_said(asked)} within {max(errors):.1%} of that." if asked else "; no poll here heard any."
-    points = "; ".join(f"{m.label}, T = {_time(m.interval_s)}: mean {_time(m.latency_mean_s)}, 95th percentile "
-                       f"{_time(m.latency_percentile_s(95))}, theory {_time(m.predicted.latency_mean_s)}"
-                       for m in heard)
+    points = "; ".join(
+        f"{m.label}, T = {_time(m.interval_s)}: mean {_time(m.latency_mean_s)}, 95th percentile "
+        f"{_time(m.latency_percentile_s(95))}, theory {_time(m.predicted.latency_mean_s)}"
+        for m in heard
+    )
     alt = f"Mean latency against the polling interval with the line T/2 + d. {points or 'No deliveries'}."
     return Figure(figure, alt, caption)
 
@@ -336,14 +420,21 @@ def latencies(comparison: Comparison) -> Figure:
     _heading(ax, "share of deliveries heard within this time")
     ax.set_xlabel("latency (log axis)")
     ax.axvline(half_s, color=_THEORY, lw=1.3, gid="half")
-    ax.annotate(f"T/2 = {_time(half_s)}", (half_s, 0), xycoords=("data", "axes fraction"), xytext=(7, 7),
-                textcoords="offset points", color=_THEORY)
+    ax.annotate(
+        f"T/2 = {_time(half_s)}",
+        (half_s, 0),
+        xycoords=("data", "axes fraction"),
+        xytext=(7, 7),
+        textcoords="offset points",
+        color=_THEORY,
+    )
     curves = {}
     for m in heard:
         row = _row(m)
         curves[row.name] = _ecdf(m.latency_s)
-        ax.plot(*curves[row.name], color=row.colour, lw=2.6, ls=_dash(row), drawstyle="steps-post",
-                gid=f"{row.name}:ecdf")
+        ax.plot(
+            *curves[row.name], color=row.colour, lw=2.6, ls=_dash(row), drawstyle="steps-post", gid=f"{row.name}:ecdf"
+        )
     lowest = min([half_s, *(max(1e-5, m.latency_percentile_s(2)) for m in heard)])
     highest = max([half_s, *(float(m.latency_s.max()) for m in heard)])
     ax.set_xlim(lowest / 2, highest * 12)
@@ -351,9 +442,12 @@ def latencies(comparison: Comparison) -> Figure:
     _label_curves(ax, [(m, curves[m.transport]) for m in heard])
     if not heard:
         _nothing(ax)
-    said = "; ".join(f"{m.label}: half within {_time(m.latency_percentile_s(50))}, 95% within "
-                     f"{_time(m.latency_percentile_s(95))}" if m.deliveries else f"{m.label}: no delivery"
-                     for m in runs)
+    said = "; ".join(
+        f"{m.label}: half within {_time(m.latency_percentile_s(50))}, 95% within {_time(m.latency_percentile_s(95))}"
+        if m.deliveries
+        else f"{m.label}: no delivery"
+        for m in runs
+    )
     alt = f"Distribution of latency on a log axis, with T/2 = {_time(half_s)} marked. {said}."
     return Figure(figure, alt, _latency_caption(runs, half_s))
 
@@ -374,8 +468,18 @@ def load_curve(measurements: Iterable[Measurement]) -> Figure:
         expected = [_expected_request_rate(m) for m in group]
         left.plot([0, *clients], [0, *expected], color=_THEORY, lw=1.3, gid=f"{row.name}:theory", zorder=2)
         for ax, values in ((left, [_request_rate(m) for m in group]), (right, [_cores(m) for m in group])):
-            ax.plot(clients, values, ls="none" if ax is left else ":", lw=1.2, marker=_marker(row), ms=8,
-                    color=row.colour, gid=f"{row.name}:measured", zorder=3, clip_on=False)
+            ax.plot(
+                clients,
+                values,
+                ls="none" if ax is left else ":",
+                lw=1.2,
+                marker=_marker(row),
+                ms=8,
+                color=row.colour,
+                gid=f"{row.name}:measured",
+                zorder=3,
+                clip_on=False,
+            )
             ends[ax].append((clients[-1], values[-1], row))
     for ax, heading in ((left, "requests per second"), (right, "server CPU, cores")):
         ax.set_xlim(0, max(m.clients for m in runs) * 1.04)
@@ -387,16 +491,28 @@ def load_curve(measurements: Iterable[Measurement]) -> Figure:
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
         _heading(ax, heading)
     steep = max(runs, key=_expected_request_rate)
-    left.annotate("theory", (steep.clients * 0.6, _expected_request_rate(steep) * 0.6), xytext=(-8, 6),
-                  textcoords="offset points", ha="right", va="bottom", color=_THEORY)
+    left.annotate(
+        "theory",
+        (steep.clients * 0.6, _expected_request_rate(steep) * 0.6),
+        xytext=(-8, 6),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        color=_THEORY,
+    )
     _label_ends(left, ends[left])
     _label_ends(right, ends[right])
     most = [group[-1] for _, group in _by_transport(runs)]
-    said = "; ".join(f"{m.label} with {m.clients:,} clients: {_plain(_request_rate(m))} requests per second (theory "
-                     f"{_plain(_expected_request_rate(m))}), {_cores(m):.2g} cores" for m in most)
+    said = "; ".join(
+        f"{m.label} with {m.clients:,} clients: {_plain(_request_rate(m))} requests per second (theory "
+        f"{_plain(_expected_request_rate(m))}), {_cores(m):.2g} cores"
+        for m in most
+    )
     heavy, light = max(most, key=_request_rate), min(most, key=_request_rate)
-    said_of = [f"{m.label}: {_plain(_request_rate(m))} requests a second for {m.clients:,} clients, "
-               f"{_cores(m):.2g} of a core" for m in ([heavy] if light is heavy else [heavy, light])]
+    said_of = [
+        f"{m.label}: {_plain(_request_rate(m))} requests a second for {m.clients:,} clients, {_cores(m):.2g} of a core"
+        for m in ([heavy] if light is heavy else [heavy, light])
+    ]
     caption = "; ".join(said_of) + "."
     alt = f"Two panels against the number of clients: requests per second and server CPU. {said}."
     return Figure(figure, alt, caption)
@@ -419,8 +535,16 @@ def cost_staleness(sweep: Iterable[Measurement], pushes: Iterable[Measurement] =
     ax.plot(theory.latency_mean(intervals, delay_s), 1 / intervals, color=_THEORY, lw=1.3, gid="theory", zorder=2)
     ax.axhline(rate, color=_THEORY, lw=1.0, ls=(0, (4, 3)), gid="rate", zorder=1)
     for row, group in _by_transport([*polls, *pushed]):
-        ax.plot([m.latency_mean_s for m in group], [_cost(m) for m in group], ls="none", marker=_marker(row),
-                ms=10, color=row.colour, gid=f"{row.name}:measured", zorder=3)
+        ax.plot(
+            [m.latency_mean_s for m in group],
+            [_cost(m) for m in group],
+            ls="none",
+            marker=_marker(row),
+            ms=10,
+            color=row.colour,
+            gid=f"{row.name}:measured",
+            zorder=3,
+        )
     ax.set_xscale("log")
     ax.set_yscale("log")
     xs = [*(m.latency_mean_s for m in [*polls, *pushed]), *theory.latency_mean(intervals[[0, -1]], delay_s)]
@@ -432,31 +556,67 @@ def cost_staleness(sweep: Iterable[Measurement], pushes: Iterable[Measurement] =
     ax.set_xlabel("mean latency (log axis)")
     _heading(ax, "requests or messages per second and client")
     for m in polls:
-        ax.annotate(f"T = {_time(m.interval_s)}", (m.latency_mean_s, _cost(m)), xytext=(10, 2),
-                    textcoords="offset points", va="bottom", color=_text_colour(_row(m).colour))
+        ax.annotate(
+            f"T = {_time(m.interval_s)}",
+            (m.latency_mean_s, _cost(m)),
+            xytext=(10, 2),
+            textcoords="offset points",
+            va="bottom",
+            color=_text_colour(_row(m).colour),
+        )
     for place, m in enumerate(sorted(pushed, key=lambda m: -m.latency_mean_s)):
-        ax.annotate(m.label, (m.latency_mean_s, _cost(m)), xytext=(-4, -24 - 19 * place), textcoords="offset points",
-                    ha="left", va="top", color=_text_colour(_row(m).colour), zorder=1,
-                    arrowprops={"arrowstyle": "-", "color": _row(m).colour, "lw": 1, "relpos": (0.03, 1)})
+        ax.annotate(
+            m.label,
+            (m.latency_mean_s, _cost(m)),
+            xytext=(-4, -24 - 19 * place),
+            textcoords="offset points",
+            ha="left",
+            va="top",
+            color=_text_colour(_row(m).colour),
+            zorder=1,
+            arrowprops={"arrowstyle": "-", "color": _row(m).colour, "lw": 1, "relpos": (0.03, 1)},
+        )
     middle_s = math.sqrt(max([ax.get_xlim()[0], *(m.latency_mean_s for m in pushed)]) * 0.5 / rate)
-    ax.annotate(f"theory: λ = {_plain(rate)} updates per second", (middle_s, rate), xytext=(0, 4),
-                textcoords="offset points", ha="center", va="bottom", color=_THEORY)
-    ax.annotate("theory: 1/T", (theory.latency_mean(intervals[0], delay_s), 1 / intervals[0]), xytext=(8, 0),
-                textcoords="offset points", va="center", color=_THEORY)
+    ax.annotate(
+        f"theory: λ = {_plain(rate)} updates per second",
+        (middle_s, rate),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha="center",
+        va="bottom",
+        color=_THEORY,
+    )
+    ax.annotate(
+        "theory: 1/T",
+        (theory.latency_mean(intervals[0], delay_s), 1 / intervals[0]),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        color=_THEORY,
+    )
     best = min(pushed, key=lambda m: m.latency_mean_s, default=None)
     near = min(polls, key=lambda m: abs(math.log(m.interval_s * rate)), default=None)
     sentences = []
     if near is not None:
-        sentences.append(f"{near.label} every {_time(near.interval_s)}: {_plain(_cost(near))} requests per second and "
-                         f"client, news {_time(near.latency_mean_s)} old")
+        sentences.append(
+            f"{near.label} every {_time(near.interval_s)}: {_plain(_cost(near))} requests per second and "
+            f"client, news {_time(near.latency_mean_s)} old"
+        )
     if best is not None:
         sentences.append(f"{best.label}: {_plain(_cost(best))} messages, news {_time(best.latency_mean_s)} old")
-    sentences.append(f"polling is the cheaper only where news may be older than {_time(0.5 / rate)} on average "
-                     "(T above 1/λ)")
-    points = "; ".join(f"{m.label}" + (f", T = {_time(m.interval_s)}" if _row(m).family == "pull" else "")
-                       + f": {_time(m.latency_mean_s)}, {_plain(_cost(m))} per second" for m in [*polls, *pushed])
-    alt = ("Requests or messages per second and client against mean latency, both log axes: polling falls along a "
-           f"line, push stays near one message an update. {points or 'No deliveries'}.")
+    sentences.append(
+        f"polling is the cheaper only where news may be older than {_time(0.5 / rate)} on average (T above 1/λ)"
+    )
+    points = "; ".join(
+        f"{m.label}"
+        + (f", T = {_time(m.interval_s)}" if _row(m).family == "pull" else "")
+        + f": {_time(m.latency_mean_s)}, {_plain(_cost(m))} per second"
+        for m in [*polls, *pushed]
+    )
+    alt = (
+        "Requests or messages per second and client against mean latency, both log axes: polling falls along a "
+        f"line, push stays near one message an update. {points or 'No deliveries'}."
+    )
     return Figure(figure, alt, _capital("; ".join(sentences)) + ".")
 
 
@@ -472,24 +632,31 @@ def bytes_per_delivery(comparison: Comparison) -> Figure:
     _draw_byte_bars(ax, runs, split=True)
     _rows(ax, runs)
     heard = [m for m in runs if m.deliveries]
-    said = "; ".join(f"{m.label}: {m.bytes_sent / m.deliveries:,.0f} to and {m.bytes_received / m.deliveries:,.0f} "
-                     f"from clients, {m.bytes_per_delivery:,.0f} in all" if m.deliveries else f"{m.label}: no delivery"
-                     for m in runs)
+    said = "; ".join(
+        f"{m.label}: {m.bytes_sent / m.deliveries:,.0f} to and {m.bytes_received / m.deliveries:,.0f} "
+        f"from clients, {m.bytes_per_delivery:,.0f} in all"
+        if m.deliveries
+        else f"{m.label}: no delivery"
+        for m in runs
+    )
     caption = "No update was heard, so there is nothing to divide the bytes by."
     if heard:
         heavy = max(heard, key=lambda m: m.bytes_per_delivery)
         light = min(heard, key=lambda m: m.bytes_per_delivery)
         caption = f"{heavy.label}: {heavy.bytes_per_delivery:,.0f} bytes for each update that a client hears"
         if light is not heavy:
-            caption += (f", {heavy.bytes_per_delivery / light.bytes_per_delivery:.1f} times as many as {light.label} "
-                        f"({light.bytes_per_delivery:,.0f})")
+            caption += (
+                f", {heavy.bytes_per_delivery / light.bytes_per_delivery:.1f} times as many as {light.label} "
+                f"({light.bytes_per_delivery:,.0f})"
+            )
         caption += ". Payload of TCP, connections' opening included."
     return Figure(figure, f"Bars of bytes per delivery. {said}.", caption)
 
 
 @_styled
-def memory_per_connection(connections: Sequence[float], rss_bytes: Sequence[float],
-                          label: str = "connection") -> Figure:
+def memory_per_connection(
+    connections: Sequence[float], rss_bytes: Sequence[float], label: str = "connection"
+) -> Figure:
     """Draw a server's resident memory in MiB against the connections it holds, and the line of least squares.
 
     connections, rss_bytes: two sequences of one length, in any order; label: what one connection is called. The slope,
@@ -497,8 +664,9 @@ def memory_per_connection(connections: Sequence[float], rss_bytes: Sequence[floa
     """
     counts, memory = np.asarray(connections, dtype=float), np.asarray(rss_bytes, dtype=float) / 2**20
     if counts.ndim != 1 or counts.shape != memory.shape or not len(counts):
-        raise ValueError(f"connections and rss_bytes must be two lists of one length, not {counts.shape} and "
-                         f"{memory.shape}")
+        raise ValueError(
+            f"connections and rss_bytes must be two lists of one length, not {counts.shape} and {memory.shape}"
+        )
     order = np.argsort(counts, kind="stable")
     counts, memory = counts[order], memory[order]
     figure = Canvas(figsize=_SIZE_IN, layout="constrained")
@@ -508,10 +676,18 @@ def memory_per_connection(connections: Sequence[float], rss_bytes: Sequence[floa
         slope, base = np.polyfit(counts, memory, 1)
         ends = np.array([0, counts[-1] * 1.06])
         ax.plot(ends, base + slope * ends, color=_THEORY, lw=1.3, gid="fit")
-        ax.annotate(f"{slope * 1024:.1f} KiB a {label}", (ends[1] * 0.62, base + slope * ends[1] * 0.62),
-                    xytext=(10, -10), textcoords="offset points", va="top", color=_THEORY)
-        caption = (f"Each held {label} costs the server about {slope * 1024:.1f} KiB: {memory[0]:.1f} MiB with "
-                   f"{counts[0]:,.0f}, {memory[-1]:.1f} MiB with {counts[-1]:,.0f}.")
+        ax.annotate(
+            f"{slope * 1024:.1f} KiB a {label}",
+            (ends[1] * 0.62, base + slope * ends[1] * 0.62),
+            xytext=(10, -10),
+            textcoords="offset points",
+            va="top",
+            color=_THEORY,
+        )
+        caption = (
+            f"Each held {label} costs the server about {slope * 1024:.1f} KiB: {memory[0]:.1f} MiB with "
+            f"{counts[0]:,.0f}, {memory[-1]:.1f} MiB with {counts[-1]:,.0f}."
+        )
     ax.plot(counts, memory, ls="none", marker="o", ms=9, color=PUSH, gid="measured", zorder=3, clip_on=False)
     ax.set_xlim(0, max(counts[-1] * 1.06, 1))
     ax.set_ylim(0, memory.max() * 1.2)
@@ -542,9 +718,16 @@ def earthquake_map(updates: Iterable[Update] | None = None) -> Figure:
     for event_class in _DEPTHS:
         shown = sorted((e for e in events if _depth_class(e) is event_class), key=lambda e: -_area(e["magnitude"]))
         areas = [max(smallest, _area(e["magnitude"])) for e in shown]
-        ax.scatter([e["longitude"] for e in shown], [e["latitude"] for e in shown], s=areas, color=event_class[2],
-                   edgecolors="white", linewidths=[min(0.7, 0.12 * math.sqrt(area)) for area in areas],
-                   gid=f"depth:{event_class[0]:.0f}", zorder=3)
+        ax.scatter(
+            [e["longitude"] for e in shown],
+            [e["latitude"] for e in shown],
+            s=areas,
+            color=event_class[2],
+            edgecolors="white",
+            linewidths=[min(0.7, 0.12 * math.sqrt(area)) for area in areas],
+            gid=f"depth:{event_class[0]:.0f}",
+            zorder=3,
+        )
     latitudes = [e["latitude"] for e in events]
     ax.set_xlim(-180, 180)
     ax.set_ylim(max(-90, min([-60, *(y - 4 for y in latitudes)])), min(90, max([84, *(y + 4 for y in latitudes)])))
@@ -559,23 +742,36 @@ def earthquake_map(updates: Iterable[Update] | None = None) -> Figure:
         keys.append(Line2D([], [], ls="none", marker="o", ms=10, color=colour, label=_depth_label(low, high)))
         across = math.sqrt(max(smallest, _area(size)))
         keys.append(Line2D([], [], ls="none", marker="o", ms=across, mfc="none", mec=_INK, label=f"magnitude {size}"))
-    ax.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=3, frameon=False, fontsize=11.5,
-              columnspacing=2.2, handletextpad=0.6)
+    ax.legend(
+        handles=keys,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.01),
+        ncols=3,
+        frameon=False,
+        fontsize=11.5,
+        columnspacing=2.2,
+        handletextpad=0.6,
+    )
     known = [e for e in events if e["magnitude"] is not None]
     deep = [e for e in events if _depth_class(e) is not _DEPTHS[0]]
     sources = "Sources: U.S. Geological Survey (events), Natural Earth (land)."
     if not events:
         return Figure(figure, "A map of the world without events.", f"No event. {sources}")
     largest = max(known, key=lambda e: e["magnitude"], default=None)
-    most = "" if largest is None else (f"; the largest, magnitude {largest['magnitude']:g}, "
-                                       f"{largest['depth_km']:g} km deep, {largest['place']}")
+    most = (
+        ""
+        if largest is None
+        else (f"; the largest, magnitude {largest['magnitude']:g}, {largest['depth_km']:g} km deep, {largest['place']}")
+    )
     strong = sum(e["magnitude"] >= 4.5 for e in known)
     share = _share(len(deep) / len(events))
     count = "1 event" if len(events) == 1 else f"{len(events):,} events"
-    caption = (f"{count}, {strong:,} of magnitude 4.5 or more{most}. {share} were 70 km deep or deeper. {sources}")
-    alt = (f"World map with {len(events):,} dots; " + ", ".join(
-        f"{_depth_label(*c[:2])}: {sum(_depth_class(e) is c for e in events):,}" for c in _DEPTHS)
-        + f"{most}. {len(events) - len(known):,} without a magnitude.")
+    caption = f"{count}, {strong:,} of magnitude 4.5 or more{most}. {share} were 70 km deep or deeper. {sources}"
+    alt = (
+        f"World map with {len(events):,} dots; "
+        + ", ".join(f"{_depth_label(*c[:2])}: {sum(_depth_class(e) is c for e in events):,}" for c in _DEPTHS)
+        + f"{most}. {len(events) - len(known):,} without a magnitude."
+    )
     return Figure(figure, alt, caption)
 
 
@@ -603,8 +799,16 @@ def _draw_timeline(ax: Axes, runs: Sequence[Measurement], client: int, until_s: 
     for y, m in zip(range(len(runs) - 1, -1, -1), runs, strict=True):
         row = _row(m)
         heard = [h for h in m.heard if h.client == client and h.received_s <= edge_s]
-        ax.hlines([y] * len(heard), [h.received_s - h.latency_s for h in heard], [h.received_s for h in heard],
-                  color=row.colour, alpha=0.3, lw=7, gid=f"{row.name}:waits", zorder=2)
+        ax.hlines(
+            [y] * len(heard),
+            [h.received_s - h.latency_s for h in heard],
+            [h.received_s for h in heard],
+            color=row.colour,
+            alpha=0.3,
+            lw=7,
+            gid=f"{row.name}:waits",
+            zorder=2,
+        )
         polls = [p for p in m.polls if p.client == client and p.at_s < shown_s]
 
         def draw(name: str, at: list[float], y=y, row=row, **look) -> None:
@@ -627,15 +831,27 @@ def _draw_timeline(ax: Axes, runs: Sequence[Measurement], client: int, until_s: 
     tick |= {"ms": 13, "color": _MUTED}
     keys = [Line2D([], [], ls="none", marker="v", ms=7, color="#777777", label="update")]
     if "pull" in families:
-        keys += [Line2D([], [], **tick | {"mfc": "white"}, label="poll, wasted"),
-                 Line2D([], [], **tick, label="poll with news")]
+        keys += [
+            Line2D([], [], **tick | {"mfc": "white"}, label="poll, wasted"),
+            Line2D([], [], **tick, label="poll with news"),
+        ]
     if lost:
         keys.append(Line2D([], [], ls="none", marker="x", ms=9, mew=1.8, color=_MUTED, label="no answer"))
     if "push" in families:
         keys.append(Line2D([], [], ls="none", marker="o", ms=9, color=_MUTED, label="push"))
     keys.append(Line2D([], [], color=_MUTED, alpha=0.35, lw=7, label="waiting"))
-    ax.legend(handles=keys, loc="lower left", bbox_to_anchor=(0, 1.03), ncols=len(keys), frameon=False,
-              borderpad=0.3, borderaxespad=0.1, handletextpad=0.5, columnspacing=1.4, handlelength=1.3)
+    ax.legend(
+        handles=keys,
+        loc="lower left",
+        bbox_to_anchor=(0, 1.03),
+        ncols=len(keys),
+        frameon=False,
+        borderpad=0.3,
+        borderaxespad=0.1,
+        handletextpad=0.5,
+        columnspacing=1.4,
+        handlelength=1.3,
+    )
     return shown_s
 
 
@@ -643,15 +859,25 @@ def _draw_wasted_bars(ax: Axes, runs: Sequence[Measurement]) -> None:
     for y, m in zip(range(len(runs) - 1, -1, -1), runs, strict=True):
         row = _row(m)
         ax.barh(y, m.wasted_fraction, height=0.5, color=row.colour, gid=f"{row.name}:wasted")
-        ax.plot([m.predicted.wasted_fraction] * 2, [y - 0.4, y + 0.4], color=_INK, lw=2.2, solid_capstyle="butt",
-                gid=f"{row.name}:theory")
+        ax.plot(
+            [m.predicted.wasted_fraction] * 2,
+            [y - 0.4, y + 0.4],
+            color=_INK,
+            lw=2.2,
+            solid_capstyle="butt",
+            gid=f"{row.name}:theory",
+        )
         end = max(m.wasted_fraction, m.predicted.wasted_fraction)
         inside = end > 0.68
-        ax.annotate(_share(m.wasted_fraction), (min(m.wasted_fraction, m.predicted.wasted_fraction) if inside else end,
-                                                y),
-                    xytext=(-7 if inside else 7, 0), textcoords="offset points", va="center",
-                    ha="right" if inside else "left",
-                    color=_on(row.colour) if inside else _INK)
+        ax.annotate(
+            _share(m.wasted_fraction),
+            (min(m.wasted_fraction, m.predicted.wasted_fraction) if inside else end, y),
+            xytext=(-7 if inside else 7, 0),
+            textcoords="offset points",
+            va="center",
+            ha="right" if inside else "left",
+            color=_on(row.colour) if inside else _INK,
+        )
     ax.set_xlim(0, 1.02)
     ax.set_xticks([0, 0.5, 1])
     ax.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -669,11 +895,19 @@ def _draw_latency_rows(ax: Axes, runs: Sequence[Measurement]) -> None:
             continue
         dots = np.percentile(m.latency_s, np.linspace(1, 99, 60))
         spread = 0.16 * np.sin(np.arange(60) * 2.4)
-        ax.plot(np.maximum(dots, 1e-6), y + spread, ls="none", marker="o", ms=4, mew=0, color=row.colour, alpha=0.5,
-                gid=f"{row.name}:latency")
+        ax.plot(
+            np.maximum(dots, 1e-6),
+            y + spread,
+            ls="none",
+            marker="o",
+            ms=4,
+            mew=0,
+            color=row.colour,
+            alpha=0.5,
+            gid=f"{row.name}:latency",
+        )
         median = m.latency_percentile_s(50)
-        ax.plot([median] * 2, [y - 0.3, y + 0.3], color=_INK, lw=2.2, solid_capstyle="butt",
-                gid=f"{row.name}:median")
+        ax.plot([median] * 2, [y - 0.3, y + 0.3], color=_INK, lw=2.2, solid_capstyle="butt", gid=f"{row.name}:median")
         ax.annotate(_time(median), (median, y + 0.31), ha="center", va="bottom")
     low = min((m.latency_percentile_s(1) for m in heard), default=0.003)
     high = max((m.latency_percentile_s(99) for m in heard), default=0.3)
@@ -694,14 +928,27 @@ def _draw_byte_bars(ax: Axes, runs: Sequence[Measurement], *, split: bool) -> No
             ax.text(0.02 * widest, y, "no delivery", va="center", color=_MUTED)
             continue
         sent, received = m.bytes_sent / m.deliveries, m.bytes_received / m.deliveries
-        ax.annotate(f"{m.bytes_per_delivery:,.0f}", (m.bytes_per_delivery, y), xytext=(7, 0),
-                    textcoords="offset points", va="center")
+        ax.annotate(
+            f"{m.bytes_per_delivery:,.0f}",
+            (m.bytes_per_delivery, y),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+        )
         if not split:
             ax.barh(y, sent + received, height=0.5, color=row.colour, gid=f"{row.name}:bytes")
             continue
         ax.barh(y, sent, height=0.56, color=row.colour, gid=f"{row.name}:to")
-        ax.barh(y, received, left=sent, height=0.56, color=_lighter(row.colour), edgecolor=row.colour, lw=1.2,
-                gid=f"{row.name}:from")
+        ax.barh(
+            y,
+            received,
+            left=sent,
+            height=0.56,
+            color=_lighter(row.colour),
+            edgecolor=row.colour,
+            lw=1.2,
+            gid=f"{row.name}:from",
+        )
         if not named and min(sent, received) > 0.2 * widest:
             named = True
             ax.annotate("to clients", (sent / 2, y), ha="center", va="center", color=_on(row.colour))
@@ -726,8 +973,10 @@ def _timeline_alt(runs: Sequence[Measurement], client: int, shown_s: float) -> s
         said = f"{polls} polls, {wasted} wasted, " if _row(m).family == "pull" else ""
         said += f"{len(waits)} updates heard" + (f" after {_time(_mean(waits))} on average" if waits else "")
         sentences.append(f"{m.label}: {said}.")
-    return (f"a timeline of client {client} over {_time(shown_s)} with {_updates_until(runs[0], shown_s)} updates. "
-            + " ".join(sentences))
+    return (
+        f"a timeline of client {client} over {_time(shown_s)} with {_updates_until(runs[0], shown_s)} updates. "
+        + " ".join(sentences)
+    )
 
 
 def _overview_caption(runs: Sequence[Measurement]) -> str:
@@ -736,12 +985,16 @@ def _overview_caption(runs: Sequence[Measurement]) -> str:
     parts = []
     if pulls:
         m = max(pulls, key=lambda m: m.wasted_fraction)
-        parts.append(f"{m.label} every {_time(m.interval_s)} wasted {_share(m.wasted_fraction)} of its "
-                     f"{m.requests:,} requests (theory: {_share(m.predicted.wasted_fraction)})" + _and_heard(m))
+        parts.append(
+            f"{m.label} every {_time(m.interval_s)} wasted {_share(m.wasted_fraction)} of its "
+            f"{m.requests:,} requests (theory: {_share(m.predicted.wasted_fraction)})" + _and_heard(m)
+        )
     if pushes:
         wasted, heard = sum(m.wasted for m in pushes), [m for m in pushes if m.deliveries]
-        parts.append(f"{_list([m.label for m in pushes])} wasted {f'{wasted:,}' if wasted else 'none'}"
-                     + _and_heard(*(heard or pushes)))
+        parts.append(
+            f"{_list([m.label for m in pushes])} wasted {f'{wasted:,}' if wasted else 'none'}"
+            + _and_heard(*(heard or pushes))
+        )
     return f"{_clients(runs)}, {runs[0].published:,} updates. {'; '.join(parts)}."
 
 
@@ -759,12 +1012,15 @@ def _latency_caption(runs: Sequence[Measurement], half_s: float) -> str:
     slowest_s = max(m.latency_percentile_s(50) for m in heard)
     slow = next(m for m in heard if m.latency_percentile_s(50) > 0.97 * slowest_s)
     fast = min(heard, key=lambda m: m.latency_percentile_s(50))
-    caption = (f"{slow.label}: half of the news is heard within {_time(slow.latency_percentile_s(50))} "
-               f"(T/2 = {_time(half_s)})")
+    caption = (
+        f"{slow.label}: half of the news is heard within {_time(slow.latency_percentile_s(50))} (T/2 = {_time(half_s)})"
+    )
     if fast is not slow:
         ratio = slow.latency_percentile_s(50) / max(fast.latency_percentile_s(50), 1e-9)
-        caption += (f"; {fast.label}: half within {_time(fast.latency_percentile_s(50))}, "
-                    f"{ratio:,.{0 if ratio >= 10 else 1}f} times as soon")
+        caption += (
+            f"; {fast.label}: half within {_time(fast.latency_percentile_s(50))}, "
+            f"{ratio:,.{0 if ratio >= 10 else 1}f} times as soon"
+        )
     return caption + "."
 
 
@@ -902,8 +1158,11 @@ def _land() -> list[np.ndarray]:
         if abs(ring[-1, 0] - ring[0, 0]) > 180:  # around a pole: close it along the edge of the map
             edge = math.copysign(90, ring[:, 1].mean())
             ring = np.vstack([ring, [ring[-1, 0], edge], [ring[0, 0], edge]])
-        outlines += [ring + np.array([turn, 0]) for turn in (-360, 0, 360)
-                     if ring[:, 0].max() + turn > -180 and ring[:, 0].min() + turn < 180]
+        outlines += [
+            ring + np.array([turn, 0])
+            for turn in (-360, 0, 360)
+            if ring[:, 0].max() + turn > -180 and ring[:, 0].min() + turn < 180
+        ]
     return outlines
 
 
@@ -1002,8 +1261,15 @@ def _label_ends(ax: Axes, ends: list[tuple[float, float, Transport]]) -> None:
     wished = [ax.transData.transform((x, y))[1] * scale for x, y, _ in ends]
     places = _apart(wished, 17.0, lowest=ax.bbox.y0 * scale)
     for (x, y, row), wish, place in zip(ends, wished, places, strict=True):
-        ax.annotate(row.label, (x, y), xytext=(10, place - wish), textcoords="offset points", va="center",
-                    color=_text_colour(row.colour), annotation_clip=False)
+        ax.annotate(
+            row.label,
+            (x, y),
+            xytext=(10, place - wish),
+            textcoords="offset points",
+            va="center",
+            color=_text_colour(row.colour),
+            annotation_clip=False,
+        )
 
 
 def _apart(places: Sequence[float], gap: float, lowest: float) -> list[float]:
@@ -1036,7 +1302,13 @@ def _label_curves(ax: Axes, curves: list[tuple[Measurement, tuple[np.ndarray, np
             level = 0.5 + 0.12 * (len(group) - 1) / 2 - 0.12 * place
             at = xs[min(np.searchsorted(ys, level), len(xs) - 1)]
             right = max(float(x[min(np.searchsorted(y, level + 0.05), len(x) - 1)]) for _, (x, y) in group)
-            ax.annotate(m.label, (at, level), xytext=(right * 1.25, level), textcoords="data", va="center",
-                        color=_text_colour(_row(m).colour),
-                        arrowprops={"arrowstyle": "-", "color": _row(m).colour, "lw": 1, "shrinkA": 0, "shrinkB": 0})
+            ax.annotate(
+                m.label,
+                (at, level),
+                xytext=(right * 1.25, level),
+                textcoords="data",
+                va="center",
+                color=_text_colour(_row(m).colour),
+                arrowprops={"arrowstyle": "-", "color": _row(m).colour, "lw": 1, "shrinkA": 0, "shrinkB": 0},
+            )
             ax.plot([at], [level], ls="none", marker=_marker(_row(m)), ms=8, color=_row(m).colour)

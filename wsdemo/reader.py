@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
-from wsdemo.theory import poll_times
+from wsdemo.workload import poll_times
 
 
 class Refused(RuntimeError):
@@ -67,8 +67,16 @@ class Reader:
     Raises ValueError for an interval that is not above 0.
     """
 
-    def __init__(self, interval_s: float = 1.0, *, phase_s: float | None = None, duration_s: float = float("inf"),
-                 after: int | None = None, epoch: str | None = None, gate: asyncio.Future | None = None):
+    def __init__(
+        self,
+        interval_s: float = 1.0,
+        *,
+        phase_s: float | None = None,
+        duration_s: float = float("inf"),
+        after: int | None = None,
+        epoch: str | None = None,
+        gate: asyncio.Future | None = None,
+    ):
         if not 0 < interval_s < float("inf"):
             raise ValueError(f"interval_s must be a number of seconds above 0, not {interval_s!r}")
         self.interval_s, self.duration_s = interval_s, duration_s

@@ -9,11 +9,11 @@ import selectors
 import sys
 from collections.abc import Sequence
 
-from wsdemo.children import Child, commands, say
 from wsdemo.feed import Feed
 from wsdemo.guard import LOOPBACK_NAMES, Guard
 from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
+from wsdemo.processes.children import Child, commands, say
 from wsdemo.transports import find
 from wsdemo.updates import Schedule, every
 
@@ -30,9 +30,18 @@ def new_event_loop(connections: int = DEFAULT_MAX_CONNECTIONS) -> asyncio.Abstra
     return asyncio.SelectorEventLoop(selectors.SelectSelector() if few else selectors.DefaultSelector())
 
 
-async def run(names: Sequence[str], schedule: Schedule, *, host: str = "127.0.0.1", port: int = 0,
-              duration_s: float | None = None, max_connections: int = DEFAULT_MAX_CONNECTIONS,
-              allowed_hosts: Sequence[str] = (), supervised: bool = False, hold: bool = False) -> None:
+async def run(
+    names: Sequence[str],
+    schedule: Schedule,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    duration_s: float | None = None,
+    max_connections: int = DEFAULT_MAX_CONNECTIONS,
+    allowed_hosts: Sequence[str] = (),
+    supervised: bool = False,
+    hold: bool = False,
+) -> None:
     """Serve one feed by one or more transports, each on a port of its own (port, port + 1 … or free ones for 0).
 
     The first line on stdout is JSON with the addresses, the ports, t0 and the epoch. supervised: take commands from
@@ -94,12 +103,25 @@ class Server:
     an argument cannot be used, `ChildFailed` if the server cannot start.
     """
 
-    def __init__(self, *names: str, schedule: Schedule | None = None, duration_s: float | None = None,
-                 hold: bool = False, max_connections: int = DEFAULT_MAX_CONNECTIONS):
+    def __init__(
+        self,
+        *names: str,
+        schedule: Schedule | None = None,
+        duration_s: float | None = None,
+        hold: bool = False,
+        max_connections: int = DEFAULT_MAX_CONNECTIONS,
+    ):
         self.names = tuple(transport.name for transport in find(names))
-        self._arguments = ["serve", *self.names, "--supervised", "--max-connections", str(max_connections),
-                           *(schedule or every(1.0)).arguments(), *(["--hold"] if hold else []),
-                           *(["--duration", repr(duration_s)] if duration_s else [])]
+        self._arguments = [
+            "serve",
+            *self.names,
+            "--supervised",
+            "--max-connections",
+            str(max_connections),
+            *(schedule or every(1.0)).arguments(),
+            *(["--hold"] if hold else []),
+            *(["--duration", repr(duration_s)] if duration_s else []),
+        ]
         self._child: Child | None = None
         self._about: dict = {}
 
@@ -185,5 +207,3 @@ async def start(*names: str, schedule: Schedule | None = None, **options) -> Ser
         await earlier.stop()
     _started[server.names] = await server.start()
     return server
-
-

@@ -1,4 +1,4 @@
-"""What each transport should cost, in closed form. No I/O, and no knowledge of any other module.
+"""What each transport should cost, in closed form. No I/O, and no knowledge of any module but the workload.
 
 Symbols: interval `T` (seconds between polls of one client), rate `lambda` (updates per second), `x = lambda * T`,
 one-way delay `d` (seconds). Where updates form a Poisson process, the chance that an interval holds none is
@@ -12,26 +12,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-DEFAULT_CLIENTS, DEFAULT_INTERVAL_S, DEFAULT_DURATION_S = 20, 0.25, 8.0
-"""The workload of those who name none: fits a laptop and Binder, and five transports in under a minute."""
-
-LONG_POLL_TIMEOUT_S = 25.0
-"""How long a long poll is held. RFC 6202 section 5.5 finds 30 s safe with most proxies; some give up at just that."""
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What a run asks of a transport.
-
-    at_s: the update times, seconds after the start, ascending; rate_per_s: the rate of the recipe they come from;
-    duration_s: length of the run; interval_s: seconds between polls of one client; clients: how many.
-    """
-
-    at_s: tuple[float, ...]
-    rate_per_s: float
-    duration_s: float
-    interval_s: float
-    clients: int
+# With "as", whoever reads the formulas finds the timetable and the timeout beside them: `theory.poll_times`.
+from wsdemo.workload import LONG_POLL_TIMEOUT_S as LONG_POLL_TIMEOUT_S
+from wsdemo.workload import Workload as Workload
+from wsdemo.workload import phases as phases
+from wsdemo.workload import poll_times as poll_times
+from wsdemo.workload import polls_due as polls_due
 
 
 @dataclass(frozen=True)
@@ -109,22 +95,6 @@ def least_cost_interval(request_cost: float, staleness_cost_per_s: float, rate_p
     update, in the same money. One client pays `a / T + b * lambda * T / 2` per second; its minimum is at `T*`.
     """
     return math.sqrt(2 * request_cost / (staleness_cost_per_s * rate_per_s))
-
-
-def polls_due(clients: int, interval_s: float, duration_s: float) -> int:
-    """Return how many polls of all clients fall before `duration_s`."""
-    return sum(len(poll_times(phase, interval_s, duration_s)) for phase in phases(clients, interval_s))
-
-
-def poll_times(phase_s: float, interval_s: float, duration_s: float) -> list[float]:
-    """Return one client's polls, `phase + k * T` for k = 0, 1, 2 … while before `duration_s`, in seconds."""
-    times = (phase_s + k * interval_s for k in itertools.count())
-    return list(itertools.takewhile(lambda at_s: at_s < duration_s, times))
-
-
-def phases(clients: int, interval_s: float) -> list[float]:
-    """Return the first poll of each client, in seconds after the start: spread evenly over one interval."""
-    return [(i + 0.5) / clients * interval_s for i in range(clients)]
 
 
 def polling(work: Workload, delay_s: float) -> Prediction:

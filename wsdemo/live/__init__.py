@@ -50,7 +50,7 @@ class LivePage:
 
     async def start(self) -> LivePage:
         """Start the process and wait until it listens. Starting again while it runs changes nothing."""
-        from wsdemo.children import Child
+        from wsdemo.processes.children import Child
 
         if not self.running:
             self._child = Child("live", "--supervised", "--no-browser", *self._arguments)
@@ -74,9 +74,11 @@ class LivePage:
         if not self.running:
             return html.escape(repr(self))
         url = html.escape(self.url, quote=True)
-        return (f'<iframe src="{url}" title="Pull and push hear the same earthquakes" width="100%"'
-                f' height="{self._height_px}" style="border:0"></iframe>'
-                f'<p><a href="{url}" target="_blank" rel="noopener">Open it in a tab of its own</a></p>')
+        return (
+            f'<iframe src="{url}" title="Pull and push hear the same earthquakes" width="100%"'
+            f' height="{self._height_px}" style="border:0"></iframe>'
+            f'<p><a href="{url}" target="_blank" rel="noopener">Open it in a tab of its own</a></p>'
+        )
 
 
 _started: LivePage | None = None

@@ -1,11 +1,11 @@
 """The page's server: its files, and the few small messages between page and server. The news comes from elsewhere.
 
-    GET  config                          what the page must know before it starts
-    GET  clock                           the server's clock in milliseconds
-    POST session                         ask for a session (sessions.Recipe); answers where its sides listen
-    POST session/ID/side                 {"side": "left", "transport": "sse"}; answers the side's new port
-    POST session/ID/beat                 the page is there; answers the counters and the clock
-    POST session/ID/end                  the page is leaving
+GET  config                          what the page must know before it starts
+GET  clock                           the server's clock in milliseconds
+POST session                         ask for a session (sessions.Recipe); answers where its sides listen
+POST session/ID/side                 {"side": "left", "transport": "sse"}; answers the side's new port
+POST session/ID/beat                 the page is there; answers the counters and the clock
+POST session/ID/end                  the page is leaving
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import psutil
 from aiohttp import web
 
 from wsdemo import jupyter
-from wsdemo.children import commands, say
 from wsdemo.guard import LOOPBACK_NAMES, Guard
 from wsdemo.limits import allow_connections
 from wsdemo.live import STATIC
@@ -40,6 +39,7 @@ from wsdemo.live.sessions import (
     read_transport,
 )
 from wsdemo.meter import Meter, listen
+from wsdemo.processes.children import commands, say
 from wsdemo.tasks import background
 from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import WEEK_START, catalogue, earthquakes, week_s
@@ -59,9 +59,16 @@ class LiveServer:
     speed, interval_s: what a page starts with. max_sessions: how many pages may watch.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, allowed_hosts: Iterable[str] = (),
-                 speed: float = DEFAULT_SPEED, interval_s: float = DEFAULT_INTERVAL_S,
-                 max_sessions: int = MAX_SESSIONS):
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        allowed_hosts: Iterable[str] = (),
+        speed: float = DEFAULT_SPEED,
+        interval_s: float = DEFAULT_INTERVAL_S,
+        max_sessions: int = MAX_SESSIONS,
+    ):
         self.host, self.port = host, port
         self.sessions: Sessions | None = None
         self._hosts = (*jupyter.public_hosts(), *allowed_hosts)
@@ -113,14 +120,16 @@ class LiveServer:
 
         app = web.Application(middlewares=[guarded], client_max_size=MAX_BODY_BYTES)
         app.on_response_prepare.append(_protect)
-        app.add_routes([
-            web.get("/config", self._config),
-            web.get("/clock", self._clock),
-            web.post("/session", self._open),
-            web.post("/session/{id}/side", self._side),
-            web.post("/session/{id}/beat", self._beat),
-            web.post("/session/{id}/end", self._end),
-        ])
+        app.add_routes(
+            [
+                web.get("/config", self._config),
+                web.get("/clock", self._clock),
+                web.post("/session", self._open),
+                web.post("/session/{id}/side", self._side),
+                web.post("/session/{id}/beat", self._beat),
+                web.post("/session/{id}/end", self._end),
+            ]
+        )
         # The files are named one by one: what is not listed here cannot be asked for.
         land = resources.files("wsdemo") / "data" / "land.json"
         app.add_routes([_file("/land.json", land.read_bytes(), "application/json")])
@@ -132,13 +141,21 @@ class LiveServer:
 
     async def _config(self, _: web.Request) -> web.Response:
         rows = TRANSPORTS.values()
-        return web.json_response({
-            "transports": [{name: getattr(row, name) for name in ("name", "label", "family", "scheme", "colour")}
-                           for row in rows],
-            "speed": self._speed, "interval_s": self._interval_s, "interval_range_s": INTERVAL_RANGE_S,
-            "rate_per_s_at_speed_1": earthquakes(1.0).rate_per_s, "week_start": WEEK_START, "week_s": week_s(),
-            "last_s": catalogue()[-1][0],
-        })
+        return web.json_response(
+            {
+                "transports": [
+                    {name: getattr(row, name) for name in ("name", "label", "family", "scheme", "colour")}
+                    for row in rows
+                ],
+                "speed": self._speed,
+                "interval_s": self._interval_s,
+                "interval_range_s": INTERVAL_RANGE_S,
+                "rate_per_s_at_speed_1": earthquakes(1.0).rate_per_s,
+                "week_start": WEEK_START,
+                "week_s": week_s(),
+                "last_s": catalogue()[-1][0],
+            }
+        )
 
     async def _clock(self, _: web.Request) -> web.Response:
         return web.json_response({"now_ms": time.perf_counter_ns() / 1e6})
@@ -189,15 +206,17 @@ async def _protect(request: web.Request, response: web.StreamResponse) -> None:
     """Only this site's files run; the page talks to its own host; a notebook on this site or machine may show it."""
     host = _embeddable(request.host)
     siblings = f" http://{host}:* ws://{host}:*" if host else ""
-    response.headers.update({
-        "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
-                                   f" connect-src 'self'{siblings}; base-uri 'none'; form-action 'none';"
-                                   " frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        # Another server may get the same port tomorrow, and the browser must not show it this page.
-        "Cache-Control": "no-store",
-    })
+    response.headers.update(
+        {
+            "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+            f" connect-src 'self'{siblings}; base-uri 'none'; form-action 'none';"
+            " frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            # Another server may get the same port tomorrow, and the browser must not show it this page.
+            "Cache-Control": "no-store",
+        }
+    )
 
 
 def _embeddable(host: str) -> str | None:
@@ -225,14 +244,17 @@ async def run(*, opened=None, supervised: bool = False, **options) -> None:
                 say({"sessions": len(server.sessions)})
             return
         if server.host not in LOOPBACK_NAMES:
-            print(f"warning: listening on {server.host}, so whoever can reach this machine can watch and use its ports",
-                  file=sys.stderr)
+            print(
+                f"warning: listening on {server.host}, so whoever can reach this machine can watch and use its ports",
+                file=sys.stderr,
+            )
         for url in _addresses(server):
             print(url, flush=True)
         print("Ctrl-C stops the page.", file=sys.stderr, flush=True)
         if opened is not None:
-            await asyncio.to_thread(opened, f"http://127.0.0.1:{server.port}/"
-                                    if server.host in ("0.0.0.0", "127.0.0.1") else server.url)
+            await asyncio.to_thread(
+                opened, f"http://127.0.0.1:{server.port}/" if server.host in ("0.0.0.0", "127.0.0.1") else server.url
+            )
         await asyncio.Event().wait()
 
 
@@ -260,6 +282,7 @@ def _own_addresses(family: str) -> set[str]:
     wanted = socket.AF_INET6 if family == "6" else socket.AF_INET
     return {
         address.address.partition("%")[0]
-        for addresses in psutil.net_if_addrs().values() for address in addresses
+        for addresses in psutil.net_if_addrs().values()
+        for address in addresses
         if address.family == wanted and not address.address.startswith(("127.", "169.254.", "fe80", "::1"))
     }

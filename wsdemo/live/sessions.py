@@ -108,7 +108,9 @@ class Session:
     def about(self) -> dict:
         """Return what its page must know to connect."""
         return {
-            "id": self.id, "epoch": self.feed.epoch, "t0_ms": self.feed.t0_ns / 1e6,
+            "id": self.id,
+            "epoch": self.feed.epoch,
+            "t0_ms": self.feed.t0_ns / 1e6,
             "rate_per_s": earthquakes(self.recipe.speed).rate_per_s,
             "ports": {name: side.port for name, side in self._sides.items()},
         }
@@ -122,7 +124,8 @@ class Session:
         """Whether its page must be gone. A page in the background may speak once a minute, but holds connections."""
         silent_s = now_s - self.heard_at_s
         return silent_s > SILENT_S or (
-            silent_s > IDLE_S and not any(side.meter.open_now for side in self._sides.values()))
+            silent_s > IDLE_S and not any(side.meter.open_now for side in self._sides.values())
+        )
 
 
 class _Side:

@@ -11,24 +11,33 @@ import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Literal
 
 from wsdemo import theory
+from wsdemo.workload import Workload
+
+Family = Literal["pull", "push"]
+Habit = Literal["asks", "held", "streamed"]
+"""How a transport behaves: each reader *asks* by a timetable; each question is *held* until there is news; each reader
+is *streamed* to over one connection. What a page or a figure says of a transport follows from this, not from its name.
+"""
 
 
 @dataclass(frozen=True)
 class Transport:
     """One way to hear the feed.
 
-    name: also the module's; label: for people; family: "pull" or "push"; scheme: of its address; colour: of the
-    Okabe-Ito palette, which stays distinct for colour-blind readers; predict: its row of theory.
+    name: also the module's; label: for people; family: "pull" or "push"; habit: see `Habit`; scheme: of its address;
+    colour: of the Okabe-Ito palette, which stays distinct for colour-blind readers; predict: its row of theory.
     """
 
     name: str
     label: str
-    family: str
+    family: Family
+    habit: Habit
     scheme: str
     colour: str
-    predict: Callable[[theory.Workload, float], theory.Prediction]
+    predict: Callable[[Workload, float], theory.Prediction]
 
     def module(self) -> ModuleType:
         """Return the module with `serve` and `hear`. Imported on use: a server carries only what it serves."""
@@ -42,11 +51,11 @@ class Transport:
 TRANSPORTS = {
     row.name: row
     for row in (
-        Transport("polling", "Polling", "pull", "http", "#D55E00", theory.polling),
-        Transport("conditional", "Polling with ETag", "pull", "http", "#E69F00", theory.polling),
-        Transport("long_polling", "Long polling", "push", "http", "#CC79A7", theory.long_polling),
-        Transport("sse", "Server-sent events", "push", "http", "#56B4E9", theory.push),
-        Transport("websocket", "WebSocket", "push", "ws", "#0072B2", theory.push),
+        Transport("polling", "Polling", "pull", "asks", "http", "#D55E00", theory.polling),
+        Transport("conditional", "Polling with ETag", "pull", "asks", "http", "#E69F00", theory.polling),
+        Transport("long_polling", "Long polling", "push", "held", "http", "#CC79A7", theory.long_polling),
+        Transport("sse", "Server-sent events", "push", "streamed", "http", "#56B4E9", theory.push),
+        Transport("websocket", "WebSocket", "push", "streamed", "ws", "#0072B2", theory.push),
     )
 }
 

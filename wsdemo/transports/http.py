@@ -97,5 +97,3 @@ async def poll(url: str, reader: Reader, ask: Callable[[Reader], Awaitable[dict]
         request.wasted = not deliveries
         for delivery in deliveries:
             yield delivery
-
-

@@ -11,8 +11,8 @@ from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader, Unreachable, pause
-from wsdemo.theory import LONG_POLL_TIMEOUT_S
 from wsdemo.transports.http import answer_position, http_server, one_connection, read_json
+from wsdemo.workload import LONG_POLL_TIMEOUT_S
 
 
 @asynccontextmanager

@@ -44,8 +44,9 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
             async with sse_response(request) as response:
                 response.ping_interval = HEARTBEAT_S
-                await response.send(json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position",
-                                    retry=RETRY_MS)
+                await response.send(
+                    json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS
+                )
                 while True:
                     for news in answer.news:
                         await response.send(news.text(), id=f"{feed.epoch}-{news.seq}")

@@ -12,8 +12,8 @@ import statistics
 import time
 from contextlib import aclosing, suppress
 
-from wsdemo.children import commands, say
 from wsdemo.limits import allow_connections
+from wsdemo.processes.children import commands, say
 from wsdemo.reader import Delivery, Reader
 from wsdemo.transports import TRANSPORTS
 
@@ -138,6 +138,8 @@ def _tally(reader: Reader, deliveries: list[Delivery], t0_ns: int) -> dict:
     return {
         "requests": [[(ask.at_ns - t0_ns) / 1e9, ask.wasted, ask.opening] for ask in reader.requests],
         "heard": [[news.seq, (news.received_at_ns - t0_ns) / 1e9, news.latency_s] for news in deliveries],
-        "duplicates": reader.duplicates, "resets": reader.resets, "failures": reader.failures,
+        "duplicates": reader.duplicates,
+        "resets": reader.resets,
+        "failures": reader.failures,
         "polls_due": reader.polls_due,
     }

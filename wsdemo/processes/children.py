@@ -40,7 +40,12 @@ class Child:
         alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if windows else {"start_new_session": True}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "wsdemo", *arguments],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True, encoding="utf-8", **alone,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            text=True,
+            encoding="utf-8",
+            **alone,
         )
         _living.add(self)
         wake_for_signals()  # so that waiting for a child that does not answer can be stopped

@@ -1,0 +1,46 @@
+"""What a run asks of a transport: the workload, its defaults, and when each client polls. Knows no other module.
+
+It predicts nothing and measures nothing, so that both can be told the same without knowing each other.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+DEFAULT_CLIENTS, DEFAULT_INTERVAL_S, DEFAULT_DURATION_S = 20, 0.25, 8.0
+"""The workload of those who name none: fits a laptop and Binder, and five transports in under a minute."""
+
+LONG_POLL_TIMEOUT_S = 25.0
+"""How long a long poll is held. RFC 6202 section 5.5 finds 30 s safe with most proxies; some give up at just that."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a run asks of a transport.
+
+    at_s: the update times, seconds after the start, ascending; rate_per_s: the rate of the recipe they come from;
+    duration_s: length of the run; interval_s: seconds between polls of one client; clients: how many.
+    """
+
+    at_s: tuple[float, ...]
+    rate_per_s: float
+    duration_s: float
+    interval_s: float
+    clients: int
+
+
+def phases(clients: int, interval_s: float) -> list[float]:
+    """Return the first poll of each client, in seconds after the start: spread evenly over one interval."""
+    return [(i + 0.5) / clients * interval_s for i in range(clients)]
+
+
+def poll_times(phase_s: float, interval_s: float, duration_s: float) -> list[float]:
+    """Return one client's polls, `phase + k * T` for k = 0, 1, 2 … while before `duration_s`, in seconds."""
+    times = (phase_s + k * interval_s for k in itertools.count())
+    return list(itertools.takewhile(lambda at_s: at_s < duration_s, times))
+
+
+def polls_due(clients: int, interval_s: float, duration_s: float) -> int:
+    """Return how many polls of all clients fall before `duration_s`."""
+    return sum(len(poll_times(phase, interval_s, duration_s)) for phase in phases(clients, interval_s))
