@@ -33,7 +33,7 @@ def share(value: float, places: int = 1) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in the unit that suits it: "4.3 s", "250 ms", "0.12 ms"; `UNKNOWN` for one that was not measured."""
+    """Return a time in the unit that suits it: "4.3 s", "250 ms", "0.12 ms"; `UNKNOWN` where there is none."""
     if math.isnan(seconds):
         return UNKNOWN
     if seconds == 0:
