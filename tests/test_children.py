@@ -11,8 +11,15 @@ import psutil
 import pytest
 
 from wsdemo.processes.children import Child, ChildFailed
+from wsdemo.updates import every
 
-SERVE = ["serve", "websocket", "--supervised", "--schedule", "every"]
+SERVER = {
+    "transports": ["websocket"],
+    "schedule": every(1.0).recipe(),
+    "duration_s": None,
+    "hold": False,
+    "max_connections": 100,
+}
 
 
 def wait_until_gone(pid):
@@ -27,11 +34,12 @@ def test_a_child_answers_line_by_line_and_stops():
     """Its first line says where it is; stop waits until it is gone, and may be called again."""
 
     async def scenario():
-        child = Child(*SERVE)
+        child = Child("server", SERVER)
         about = await child.answer()
         assert set(about) == {"urls", "ports", "t0_ns", "epoch"}
+        assert set(about["ports"]) == {"websocket", "probe"}
         child.tell({})
-        assert (await child.answer())["websocket"]["connections"] == 0
+        assert (await child.answer())["meters"]["websocket"]["connections"] == 0
         await child.stop()
         assert not psutil.pid_exists(child.pid)
         await child.stop()
@@ -44,7 +52,7 @@ def test_a_child_that_cannot_start_says_why():
     """The error is the last line of its stderr."""
 
     async def scenario():
-        child = Child("serve", "pigeon", "--supervised")
+        child = Child("server", SERVER | {"transports": ["pigeon"]})
         with pytest.raises(ChildFailed, match="unknown transport 'pigeon'"):
             await child.answer()
         child.kill()
@@ -56,7 +64,7 @@ def test_telling_a_dead_child_is_an_error():
     """Not a broken pipe, but the child's own last words or its status."""
 
     async def scenario():
-        child = Child(*SERVE)
+        child = Child("server", SERVER)
         await child.answer()
         psutil.Process(child.pid).kill()
         # Not wait_until_gone: a process may be called a zombie while one of its threads still holds the pipe.
@@ -72,10 +80,15 @@ PARENT = f"""
 import asyncio, json, sys, time
 from wsdemo.processes.children import Child
 async def main():
-    server, crowd = Child(*{SERVE!r}), Child("clients")
+    server = Child("server", {SERVER!r})
     about = await server.answer()
+    crowd = Child("clients", dict(
+        transport="websocket", url=about["urls"]["websocket"], host="127.0.0.1", probe_port=about["ports"]["probe"],
+        interval_s=1.0, duration_s=600.0, phases_s=[0.5],
+    ))
+    await crowd.answer()
     print(json.dumps([server.pid, crowd.pid]), flush=True)
-    {{}}
+    ENDING
 asyncio.run(main())
 """
 
@@ -84,7 +97,10 @@ asyncio.run(main())
 def test_children_end_with_their_parent_however_it_ends(ending):
     """Killed hard, returning, exiting or failing: the pipe ends, and so do both kinds of children."""
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT.format(ending)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", PARENT.replace("ENDING", ending)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     pids = json.loads(parent.stdout.readline())
     assert len(pids) == 2
@@ -101,7 +117,7 @@ def test_the_stop_button_does_not_hit_the_child():
     """A child has a session of its own, so SIGINT to the parent's process group passes it by."""
 
     async def scenario():
-        child = Child(*SERVE)
+        child = Child("server", SERVER)
         await child.answer()
         assert os.getsid(child.pid) == child.pid != os.getsid(0)
         await child.stop()

@@ -18,21 +18,17 @@ INTERVAL_S, DURATION_S, PHASES = 0.2, 0.6, phases(3, 0.2)
 
 async def work(name, server):
     """Run three clients of a server through their job; return both answers."""
-    crowd = Child("clients")
+    job = {
+        "transport": name,
+        "url": server.url(name),
+        "host": "127.0.0.1",
+        "probe_port": server.probe_port,
+        "interval_s": INTERVAL_S,
+        "duration_s": DURATION_S,
+        "phases_s": PHASES,
+    }
+    crowd = Child("clients", job)
     try:
-        crowd.tell(
-            {
-                "job": {
-                    "transport": name,
-                    "url": server.url(name),
-                    "host": "127.0.0.1",
-                    "probe_port": server.probe_port,
-                    "interval_s": INTERVAL_S,
-                    "duration_s": DURATION_S,
-                    "phases_s": PHASES,
-                }
-            }
-        )
         ready = await crowd.answer()
         start_ns = time.perf_counter_ns() + 10**8
         await server.begin(start_ns)

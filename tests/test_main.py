@@ -17,6 +17,8 @@ import pytest
 from websockets.sync.client import connect
 
 from wsdemo import __main__ as command_line
+from wsdemo.command import compare as compare_command
+from wsdemo.command import lab as lab_command
 from wsdemo.transports import TRANSPORTS
 
 try:
@@ -280,6 +282,8 @@ REFUSED = {
     "an unknown option": (["compare", "--colour", "red"], "--colour"),
     "a rate for the earthquakes": (["compare", *LONG, "--rate", "2"], "--speed"),
     "a speed for poisson": (["compare", *LONG, "--schedule", "poisson", "--speed", "2"], "earthquakes"),
+    "a seed for what is regular": (["compare", *LONG, "--schedule", "every", "--seed", "2"], "poisson or earthquakes"),
+    "a seed and a start": (["compare", *LONG, "--seed", "2", "--start", "60"], "choose one"),
     "an interval longer than the run": (["compare", "--duration", "1", "--interval", "2"], "longer"),
     "clients that are no number": (["compare", *LONG, "--clients", "many"], "many"),
     "half a client": (["compare", *LONG, "--clients", "1.5"], "1.5"),
@@ -353,7 +357,7 @@ def test_more_clients_than_open_files_are_refused_with_what_fits(tmp_path):
 
 def test_a_picture_that_cannot_be_written_is_refused(here, monkeypatch, tmp_path):
     """Before the run, not after it. In this process, since root, who may run this test, may write anywhere."""
-    monkeypatch.setattr(command_line.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(compare_command.os, "access", lambda path, mode: False)
     assert_refused(here("compare", *LONG, "--plot", str(tmp_path / "x.png")), "cannot be written")
 
 
@@ -410,15 +414,6 @@ def test_serve_on_a_port_in_use_says_so_in_one_line(tmp_path):
     assert f"port {port}" in run.stderr and "choose another port" in run.stderr
 
 
-def test_a_server_that_is_supervised_ends_with_its_standard_input(tmp_path):
-    """The pipe ends when whoever started the server is gone, however that happened."""
-    with running("serve", "websocket", "--supervised", folder=tmp_path, stdin=subprocess.PIPE) as process:
-        assert json.loads(process.stdout.readline())["ports"]
-        process.stdin.close()
-        process.wait(timeout=TIMEOUT_S)
-    assert process.returncode == 0
-
-
 # --- lab and help -----------------------------------------------------------------------------------------------------
 
 
@@ -428,15 +423,15 @@ def lab(monkeypatch, here):
 
     def run(*arguments: str, uid: int = 1000, browser: bool = True, first: str = "pyproject.toml"):
         started: list[list[str]] = []
-        monkeypatch.setattr(command_line, "FIRST_NOTEBOOK", first)
-        monkeypatch.setattr(command_line.os, "geteuid", lambda: uid, raising=False)
-        monkeypatch.setattr(command_line, "_has_browser", lambda: browser)
+        monkeypatch.setattr(lab_command, "FIRST_NOTEBOOK", first)
+        monkeypatch.setattr(lab_command.os, "geteuid", lambda: uid, raising=False)
+        monkeypatch.setattr(lab_command, "has_browser", lambda: browser)
 
         def become(command):
             started.append(command)
             sys.exit(0)
 
-        monkeypatch.setattr(command_line, "_become", become)
+        monkeypatch.setattr(lab_command, "become", become)
         return here("lab", *arguments), started
 
     return run
@@ -485,4 +480,4 @@ def test_every_job_explains_itself(job, tmp_path):
     assert run.stdout.startswith("usage: python -m wsdemo")
     if job in ("compare", "serve"):
         assert all(name in run.stdout for name in TRANSPORTS)
-    assert "supervised" not in run.stdout and "SUPPRESS" not in run.stdout  # not meant for people
+    assert "child" not in run.stdout and "SUPPRESS" not in run.stdout  # not meant for people

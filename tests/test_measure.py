@@ -9,10 +9,12 @@ import psutil
 import pytest
 
 from wsdemo import measure as module
-from wsdemo import theory
-from wsdemo.measure import Comparison, compare, measure
+from wsdemo.measure import compare, measure
+from wsdemo.meter import Meter
+from wsdemo.result import Comparison
 from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import earthquakes, every, poisson
+from wsdemo.workload import Workload
 
 CLIENTS, INTERVAL_S, DURATION_S = 12, 0.5, 2.5
 SCHEDULE = poisson(3.0, seed=6)
@@ -249,19 +251,42 @@ def test_a_cancelled_run_leaves_no_process():
     asyncio.run(scenario())
 
 
-def test_overload_is_said():
-    """Polls that were due and not made, or never answered, are named in the notes; so are counts that differ."""
-    work = theory.Workload((0.5,), 1.0, 1.0, 0.5, 2)
+def seen_by(*requests, polls_due=2, **counters):
+    """Return what two clients alike saw and counted, each with these requests."""
     reader = {
-        "requests": [[0.1, True, False], [0.6, None, False]],
+        "requests": list(requests),
         "heard": [],
         "duplicates": 0,
         "resets": 0,
         "failures": 0,
-        "polls_due": 3,
+        "polls_due": polls_due,
     }
-    counters = {"requests": 3, "bytes_sent": 1, "bytes_received": 1, "connections": 2}
-    run = module._evaluate("polling", every(1.0), work, 0.0, [reader, reader], counters, counters, 0.0, 0)
+    meter = Meter(**counters).snapshot()
+    return module._Seen(0.0, [reader, reader], Meter(wasted=2).snapshot(), meter, 0.0, 0)
+
+
+def evaluated(seen):
+    work = Workload((0.5,), 1.0, 1.0, 0.5, 2)
+    return module._evaluate(TRANSPORTS["polling"], every(1.0), work, seen)
+
+
+def test_overload_is_said():
+    """Polls that were due and not made, or never answered, are named in the notes; so are counts that differ."""
+    run = evaluated(seen_by((0.1, True, False), (0.6, None, False), polls_due=3, requests=3))
     assert any("6 polls were due, 4 made, 2 answered" in note for note in run.notes)
     assert any("clients counted 4 requests, the server 3" in note for note in run.notes)
     assert run.missed == 2
+
+
+def test_wasted_requests_are_counted_on_both_sides_and_compared():
+    """The server decides by its log, the client by what is new to it; where they differ the run says so."""
+    requests = ((-0.2, None, True), (0.1, True, False), (0.6, False, False))
+    assert evaluated(seen_by(*requests, requests=6, wasted=4)).notes == ()
+    (note,) = evaluated(seen_by(*requests, requests=6, wasted=5)).notes
+    assert "clients counted 2 wasted requests, the server 3" in note
+
+
+@pytest.mark.parametrize("name", ["polling", "conditional", "long_polling"])
+def test_a_real_servers_wasted_requests_are_its_clients(comparison, name):
+    """In a run without trouble no note doubts the counts."""
+    assert not [note for note in comparison[name].notes if "do not trust" in note]

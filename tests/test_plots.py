@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from wsdemo import plots, theory
-from wsdemo.measure import Comparison, Heard, Measurement, Poll
+from wsdemo.result import Comparison, Heard, Measurement, Poll
 from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import Update, catalogue, earthquakes, poisson
 

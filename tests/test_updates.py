@@ -2,13 +2,14 @@
 
 import csv
 import itertools
+import json
 import statistics
 from importlib import resources
 
 import pytest
 
 from wsdemo import theory
-from wsdemo.updates import catalogue, earthquakes, every, poisson
+from wsdemo.updates import SCHEDULES, Schedule, catalogue, earthquakes, every, from_recipe, poisson
 
 
 @pytest.mark.parametrize("schedule", [every(0.3), poisson(5.0), earthquakes(5000)], ids=lambda s: s.kind)
@@ -83,13 +84,24 @@ def test_a_replay_starts_where_it_is_told_and_goes_on_after_the_week():
     assert replay[1].at_s - replay[0].at_s == pytest.approx((times[11] - times[10]) / 100)
 
 
-@pytest.mark.parametrize("schedule", [every(0.3), poisson(5.0, seed=8), earthquakes(5000, 777.5)], ids=lambda s: s.kind)
-def test_the_arguments_make_the_same_schedule_in_another_process(schedule):
-    """What is put on a server's command line is read back as the same recipe."""
-    from wsdemo.__main__ import _schedule, parser
+@pytest.mark.parametrize(
+    "schedule", [every(0.3), poisson(5.0, seed=8), earthquakes(5000, 777.5), earthquakes(9).with_seed(4)]
+)
+def test_a_recipe_makes_the_same_schedule_in_another_process(schedule):
+    """What is told as JSON is read back as the same schedule."""
+    told = json.loads(json.dumps(schedule.recipe()))
+    assert from_recipe(told) == schedule
+    assert list(from_recipe(told).updates(10)) == list(schedule.updates(10))
 
-    options = parser().parse_args(["serve", "polling", *schedule.arguments()])
-    assert _schedule(options).times(10) == pytest.approx(schedule.times(10), abs=1e-12)
+
+def test_every_kind_of_schedule_is_a_row():
+    """The registry has each class under its own name, and each says what it is and makes itself from few words."""
+    assert {"every", "poisson", "earthquakes"} <= set(SCHEDULES)
+    for kind, row in SCHEDULES.items():
+        assert row.kind == kind
+        assert issubclass(row, Schedule)
+        assert row.help
+        assert all(option.name.startswith("--") and option.help for option in row.options)
 
 
 @pytest.mark.parametrize(

@@ -3,23 +3,32 @@
 It is the helper package of a course in notebooks. It is made for reading and for measuring on one machine. It is not a
 framework: for a service of your own use aiohttp, websockets or what your framework brings.
 
-Read the modules in this order; each knows only those before it:
+The rooms in their order; each knows only those above it, which a test proves.
 
-    updates     Update, Schedule, and the schedules every(), poisson(), earthquakes()
-    theory      what each transport should cost, in closed form
-    feed        Feed: plays a schedule, keeps a log, answers what came after seq n
-    reader      Reader: one client's position, timetable and tally
-    guard, meter, limits, tasks
-                who may ask; bytes at the sockets; open files; tasks that do not get lost
-    transports  one file a transport: serve() and hear()
-    children, serve, clients
-                server and clients in processes of their own
-    progress    the bar that long work shows
-    measure     measure() and compare()
-    plots       the figures
-    wire        the handshake and the frames by hand, for reading
-    jupyter     where a page that a notebook serves is seen from
-    echo, live  two programs with a page: the first WebSocket, and pull and push side by side
+    workload        what a run asks for: Workload, its defaults, phases and poll times
+    catalogue       the running example: one real week of earthquakes
+    updates         Update, and the schedules: one class and one row each
+    theory          what each transport should cost, in closed form
+    feed            Feed: plays a schedule, keeps a log, answers what came after seq n
+    reader          Reader: one client's position, timetable and tally
+    guard           who may ask: the rules of Host and Origin
+    meter, limits, tasks
+                    bytes at the sockets; open files; tasks that do not get lost
+    transports      one file a transport with serve() and hear(), and one row each
+    processes       what runs beside the notebook: children, the jobs they are given, many clients
+    serve           a server in a process of its own
+    words           numbers as people read them
+    progress        the bar that long work shows
+    table           the headline table, its figures and their form
+    result          Measurement and Comparison: what was measured
+    measure         measure() and compare()
+    plots           the figures; every sentence of theirs stands in plots.captions
+    wire            the handshake and the frames by hand, for reading
+    jupyter         where a page that a notebook serves is seen from
+    pages           what pages share: types, policies, addresses
+    echo, live      two programs with a page: the first WebSocket, and pull and push side by side
+    command         the command line, one file a job
+    __main__        its entrance
 
 Nothing is imported here, so that a server process holds only what it serves.
 """

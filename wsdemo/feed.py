@@ -9,8 +9,9 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from wsdemo.updates import Schedule, Update
+from wsdemo.updates import Data, Schedule, Update
 
 LOG_SIZE = 10_000
 """How many updates a feed keeps for readers who come back."""
@@ -23,9 +24,9 @@ class News:
     seq: int
     at_s: float
     published_at_ns: int
-    data: dict
+    data: Data
 
-    def message(self) -> dict:
+    def message(self) -> dict[str, Any]:
         """Return what every transport sends for it, ready for JSON."""
         return {"seq": self.seq, "at_s": self.at_s, "published_at_ns": self.published_at_ns, "data": self.data}
 
@@ -48,11 +49,11 @@ class Answer:
     recovered: bool
     news: tuple[News, ...]
 
-    def message(self) -> dict:
+    def message(self) -> dict[str, Any]:
         """Return the answer as a request-response transport sends it, ready for JSON."""
         return self.position() | {"updates": [news.message() for news in self.news]}
 
-    def position(self) -> dict:
+    def position(self) -> dict[str, Any]:
         """Return the answer without its updates: where the feed stands, and whether the reader's place was found."""
         return {"epoch": self.epoch, "seq": self.seq, "recovered": self.recovered}
 
@@ -72,7 +73,7 @@ class Feed:
         self._next = next(self._coming, None)
         self._log: deque[News] = deque(maxlen=log_size)
         self._news = asyncio.Event()
-        self._player: asyncio.Task | None = None
+        self._player: asyncio.Task[None] | None = None
         self.epoch = secrets.token_hex(4)
         self.t0_ns: int | None = None
 
@@ -80,14 +81,14 @@ class Feed:
         self.start()
         return self
 
-    async def __aexit__(self, *exc_info) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.stop()
 
     def start(self, t0_ns: int | None = None) -> None:
         """Start the clock at `t0_ns` on `time.perf_counter_ns()`, by default now. A second start changes nothing."""
         if self._player is None:
             self.t0_ns = time.perf_counter_ns() if t0_ns is None else t0_ns
-            self._player = asyncio.create_task(self._play(), name="wsdemo feed")
+            self._player = asyncio.create_task(self._play(self.t0_ns), name="wsdemo feed")
 
     async def stop(self) -> None:
         """Stop playing. The log stays and can still be asked."""
@@ -122,9 +123,9 @@ class Feed:
             return False
         return True
 
-    async def _play(self) -> None:
+    async def _play(self, t0_ns: int) -> None:
         while self._next is not None:
-            due_ns = self.t0_ns + round(self._next.at_s * 1e9)
+            due_ns = t0_ns + round(self._next.at_s * 1e9)
             await asyncio.sleep(max(0, due_ns - time.perf_counter_ns()) / 1e9)
             self._publish_due()
 
@@ -145,7 +146,11 @@ class Feed:
             woken.set()
 
 
-def read_position(query: Mapping[str, str]) -> tuple[int | None, str | None]:
+Position = tuple[int | None, str | None]
+"""A reader's place in a log: `(after, epoch)`, None for what it does not know."""
+
+
+def read_position(query: Mapping[str, str]) -> Position:
     """Return `(after, epoch)` from a request's query parameters, None for what is not given.
 
     Raises ValueError with a sentence for the client when `after` is not a whole number from 0 up.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-try:
+import sys
+
+if sys.platform != "win32":
     import resource
-except ImportError:  # Windows has no such limit on sockets
-    resource = None
 
 SPARE_FILES = 64
 """What Python, its libraries and the listening sockets need besides the connections."""
@@ -13,7 +13,7 @@ SPARE_FILES = 64
 
 def file_limit() -> int | None:
     """Return how many files this process could have open at the most (the hard limit), None where there is no limit."""
-    if resource is None:
+    if sys.platform == "win32":  # no such limit on sockets
         return None
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return None if hard == resource.RLIM_INFINITY else hard
@@ -32,7 +32,7 @@ def check_connections(connections: int) -> None:
 def allow_connections(connections: int) -> None:
     """Raise this process's soft file limit so that the connections fit. Raises ValueError where they cannot."""
     check_connections(connections)
-    if resource is None:
+    if sys.platform == "win32":
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = connections + SPARE_FILES

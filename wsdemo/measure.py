@@ -11,17 +11,18 @@ import os
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import psutil
 
 from wsdemo.limits import check_connections
 from wsdemo.processes.children import Child
+from wsdemo.processes.jobs import ClientsJob, ClientsReady, ClientsTally, Counters, Start, Tally
 from wsdemo.progress import progress as progress_bar
 from wsdemo.result import Comparison, Heard, Measurement, Poll
 from wsdemo.serve import Server
-from wsdemo.theory import Prediction
-from wsdemo.transports import TRANSPORTS, find
+from wsdemo.transports import Transport, find
 from wsdemo.updates import Schedule, earthquakes
 from wsdemo.workload import DEFAULT_CLIENTS, DEFAULT_DURATION_S, DEFAULT_INTERVAL_S, Workload, phases
 
@@ -57,39 +58,63 @@ async def measure(
     if seed is not None:
         schedule = schedule.with_seed(seed)
     work = _workload(schedule, clients, interval_s, duration_s)
+    seen = await _run(row, schedule, work, progress)
+    return _evaluate(row, schedule, work, seen)
 
-    server = Server(row.name, schedule=schedule, duration_s=duration_s, hold=True, max_connections=clients + 8)
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was counted in one run: by each client, by the server before the clock and at the end, from outside."""
+
+    delay_s: float
+    readers: list[Tally]
+    opening: Counters
+    counters: Counters
+    cpu_s: float
+    peak_rss_bytes: int
+
+
+async def _run(row: Transport, schedule: Schedule, work: Workload, progress: bool) -> _Seen:
+    """Run one transport on a server and clients of its own, which are gone when this is over, however it ends."""
+    server = Server(
+        row.name, schedule=schedule, duration_s=work.duration_s, hold=True, max_connections=work.clients + 8
+    )
     crowds: list[Child] = []
     try:
         await server.start()
-        job = {
-            "transport": row.name,
-            "url": server.url(),
-            "host": "127.0.0.1",
-            "probe_port": server.probe_port,
-            "interval_s": interval_s,
-            "duration_s": duration_s,
-        }
-        for share in (shares := _spread(phases(clients, interval_s))):
-            crowds.append(Child("clients"))
-            crowds[-1].tell({"job": job | {"phases_s": share}})
-        delay_s = statistics.fmean([(await crowd.answer())["delay_s"] for crowd in crowds])
+        shares = _spread(phases(work.clients, work.interval_s))
+        for share in shares:
+            crowds.append(Child("clients", _clients_job(row, server, work, share)))
+        ready: list[ClientsReady] = [await crowd.answer() for crowd in crowds]
         opening = await server.counters()
-        t0_ns = time.perf_counter_ns() + round(_LEAD_S * 1e9)
-        await server.begin(t0_ns)
+        start: Start = {"start_ns": time.perf_counter_ns() + round(_LEAD_S * 1e9)}
+        await server.begin(start["start_ns"])
         for crowd in crowds:
-            crowd.tell({"start_ns": t0_ns})
-        cpu_s, peak_rss = await _watch(server.pid, t0_ns, duration_s + interval_s, row.label, progress)
-        answers = [(await crowd.answer())["readers"] for crowd in crowds]
+            crowd.tell(start)
+        run_s = work.duration_s + work.interval_s
+        cpu_s, peak_rss_bytes = await _watch(server.pid, start["start_ns"], run_s, row.label, progress)
+        tallies: list[ClientsTally] = [await crowd.answer() for crowd in crowds]
         counters = await server.counters()
     finally:
         # The stop button may come at any moment: the processes go at once, without waiting for their goodbyes.
         for crowd in crowds:
             crowd.kill()
         server.kill()
+    delay_s = statistics.fmean(answer["delay_s"] for answer in ready)
+    readers = _gathered([tally["readers"] for tally in tallies])
+    return _Seen(delay_s, readers, opening, counters, cpu_s, peak_rss_bytes)
 
-    readers = [answers[client % len(shares)][client // len(shares)] for client in range(clients)]
-    return _evaluate(row.name, schedule, work, delay_s, readers, opening, counters, cpu_s, peak_rss)
+
+def _clients_job(row: Transport, server: Server, work: Workload, phases_s: list[float]) -> ClientsJob:
+    return {
+        "transport": row.name,
+        "url": server.url(),
+        "host": "127.0.0.1",
+        "probe_port": server.probe_port,
+        "interval_s": work.interval_s,
+        "duration_s": work.duration_s,
+        "phases_s": phases_s,
+    }
 
 
 async def compare(
@@ -108,14 +133,25 @@ async def compare(
         schedule = schedule.with_seed(seed)
     rows = find(transports)
     _workload(schedule, clients, interval_s, duration_s)
-    options = {"clients": clients, "interval_s": interval_s, "duration_s": duration_s, "progress": progress}
-    return Comparison(tuple([await measure(row.name, schedule, **options) for row in rows]))
+    runs = [
+        await measure(
+            row.name, schedule, clients=clients, interval_s=interval_s, duration_s=duration_s, progress=progress
+        )
+        for row in rows
+    ]
+    return Comparison(tuple(runs))
 
 
 def _spread(phases_s: list[float]) -> list[list[float]]:
     """Deal the clients out to as many processes as help: ten to each, but not more processes than cores."""
     processes = max(1, min(os.cpu_count() or 1, MOST_PROCESSES, len(phases_s) // CLIENTS_A_PROCESS))
     return [phases_s[number::processes] for number in range(processes)]
+
+
+def _gathered(shares: list[list[Tally]]) -> list[Tally]:
+    """Put together again, in the order of the clients, what `_spread` has dealt out."""
+    clients = sum(map(len, shares))
+    return [shares[client % len(shares)][client // len(shares)] for client in range(clients)]
 
 
 def _workload(schedule: Schedule, clients: int, interval_s: float, duration_s: float) -> Workload:
@@ -157,74 +193,65 @@ async def _watch(pid: int, t0_ns: int, run_s: float, label: str, show: bool) -> 
     return (after.user - before.user) + (after.system - before.system), peak_rss
 
 
-def _evaluate(
-    name: str,
-    schedule: Schedule,
-    work: Workload,
-    delay_s: float,
-    readers: list[dict],
-    opening: dict,
-    counters: dict,
-    cpu_s: float,
-    peak_rss: int,
-) -> Measurement:
+def _evaluate(row: Transport, schedule: Schedule, work: Workload, seen: _Seen) -> Measurement:
     asked = tuple(
         Poll(client, at_s, wasted)
-        for client, reader in enumerate(readers)
+        for client, reader in enumerate(seen.readers)
         for at_s, wasted, is_opening in reader["requests"]
         if not is_opening and at_s < work.duration_s
     )
-    heard = tuple(Heard(client, *delivery) for client, reader in enumerate(readers) for delivery in reader["heard"])
-    client_requests = sum(len(reader["requests"]) for reader in readers)
-    predicted = TRANSPORTS[name].predict(work, delay_s)
+    heard = tuple(
+        Heard(client, *delivery) for client, reader in enumerate(seen.readers) for delivery in reader["heard"]
+    )
     return Measurement(
-        transport=name,
+        transport=row.name,
         schedule=schedule,
         at_s=work.at_s,
         clients=work.clients,
         interval_s=work.interval_s,
         duration_s=work.duration_s,
-        delay_s=delay_s,
+        delay_s=seen.delay_s,
         requests=len(asked),
         wasted=sum(poll.wasted is True for poll in asked),
         published=len(work.at_s),
         deliveries=len(heard),
         missed=work.clients * len(work.at_s) - len(heard),
-        duplicates=sum(reader["duplicates"] for reader in readers),
+        duplicates=sum(reader["duplicates"] for reader in seen.readers),
         latency_s=np.array([delivery.latency_s for delivery in heard]),
-        bytes_sent=counters["bytes_sent"],
-        bytes_received=counters["bytes_received"],
-        opening_bytes_sent=opening["bytes_sent"],
-        opening_bytes_received=opening["bytes_received"],
-        connections=counters["connections"],
-        server_cpu_s=cpu_s,
-        server_peak_rss_bytes=peak_rss,
-        client_requests=client_requests,
-        server_requests=counters["requests"],
-        predicted=predicted,
+        bytes_sent=seen.counters["bytes_sent"],
+        bytes_received=seen.counters["bytes_received"],
+        opening_bytes_sent=seen.opening["bytes_sent"],
+        opening_bytes_received=seen.opening["bytes_received"],
+        connections=seen.counters["connections"],
+        server_cpu_s=seen.cpu_s,
+        server_peak_rss_bytes=seen.peak_rss_bytes,
+        client_requests=sum(len(reader["requests"]) for reader in seen.readers),
+        server_requests=seen.counters["requests"],
+        predicted=row.predict(work, seen.delay_s),
         polls=asked,
         heard=heard,
-        notes=tuple(_notes(work, predicted, readers, asked, client_requests, counters)),
+        notes=tuple(_notes(row, work, seen, asked)),
     )
 
 
-def _notes(
-    work: Workload,
-    predicted: Prediction,
-    readers: list[dict],
-    asked: Sequence[Poll],
-    client_requests: int,
-    counters: dict,
-) -> Iterator[str]:
-    if client_requests != counters["requests"]:
-        yield f"clients counted {client_requests} requests, the server {counters['requests']}: do not trust this run"
-    if (failures := sum(reader["failures"] for reader in readers)) > 0:
+def _notes(row: Transport, work: Workload, seen: _Seen, asked: Sequence[Poll]) -> Iterator[str]:
+    """Yield what a reader of the numbers must know."""
+    requests = [request for reader in seen.readers for request in reader["requests"]]
+    if len(requests) != seen.counters["requests"]:
+        yield f"clients counted {len(requests)} requests, the server {seen.counters['requests']}: do not trust this run"
+    answers = [wasted for _, wasted, is_opening in requests if not is_opening]
+    wasted_at_server = seen.counters["wasted"] - seen.opening["wasted"]
+    # Where each question has had its answer, both sides must have found the same ones in vain.
+    wasted = answers.count(True)
+    if row.habit == "asks" and None not in answers and wasted != wasted_at_server:
+        yield f"clients counted {wasted} wasted requests, the server {wasted_at_server}: do not trust this run"
+    if (failures := sum(reader["failures"] for reader in seen.readers)) > 0:
         yield f"{failures} requests or connections failed on the way"
-    due = sum(reader["polls_due"] for reader in readers)
+    due = sum(reader["polls_due"] for reader in seen.readers)
     if due and (due != len(asked) or failures < sum(poll.wasted is None for poll in asked)):
         answered = sum(poll.wasted is not None for poll in asked)
         yield f"{due} polls were due, {len(asked)} made, {answered} answered: this machine could not keep the timetable"
-    if predicted.held_connections and work.clients > MANY_CLIENTS:
+    if row.habit != "asks" and work.clients > MANY_CLIENTS:
         yield (
             f"{work.clients} clients share a few processes, which wake them one by one: "
             "the latency of push measures those processes, not the server"

@@ -7,7 +7,9 @@ every transport alike.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass
@@ -38,7 +40,7 @@ class MeteredSocket(socket.socket):
     _counted = False
 
     def accept(self) -> tuple[MeteredSocket, object]:
-        fd, address = self._accept()
+        fd, address = self._accept()  # type: ignore[attr-defined] # what socket.accept itself calls, and nobody else has
         accepted = MeteredSocket(self.family, self.type, self.proto, fileno=fd)
         accepted.meter = self.meter
         accepted._counted = True
@@ -55,22 +57,22 @@ class MeteredSocket(socket.socket):
             self.meter.open_now -= 1
         super().close()
 
-    def send(self, data, *flags) -> int:
+    def send(self, data: Any, *flags: int) -> int:
         sent = super().send(data, *flags)
         self.meter.bytes_sent += sent
         return sent
 
-    def sendmsg(self, buffers, *rest) -> int:
+    def sendmsg(self, buffers: Iterable[Any], *rest: Any) -> int:
         sent = super().sendmsg(buffers, *rest)
         self.meter.bytes_sent += sent
         return sent
 
-    def recv(self, size, *flags) -> bytes:
+    def recv(self, size: int, *flags: int) -> bytes:
         data = super().recv(size, *flags)
         self.meter.bytes_received += len(data)
         return data
 
-    def recv_into(self, buffer, *rest) -> int:
+    def recv_into(self, buffer: Any, *rest: int) -> int:
         received = super().recv_into(buffer, *rest)
         self.meter.bytes_received += received
         return received

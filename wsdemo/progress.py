@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import tqdm.std
 
@@ -15,25 +16,31 @@ with warnings.catch_warnings():
     import tqdm.auto
 
 
-class KernelBar(tqdm.std.tqdm):
+if TYPE_CHECKING:
+    Bar = tqdm.std.tqdm[NoReturn]  # moved by hand: it does not go through anything
+else:
+    Bar = tqdm.std.tqdm
+
+
+class KernelBar(Bar):
     """tqdm's text bar in one output of a notebook cell, emptied at the end.
 
     tqdm's widget would stay in the saved notebook as "model not found", and its text bar as lines on stderr.
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, **options: Any):
         from IPython.display import display
 
-        self._output = display({"text/plain": ""}, raw=True, display_id=True)
-        super().__init__(*args, file=sys.stdout, ncols=78, **kwargs)
+        self._output = display({"text/plain": ""}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        super().__init__(file=sys.stdout, ncols=78, **options)
 
-    def display(self, msg=None, pos=None) -> None:
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
         self._output.update({"text/plain": str(self) if msg is None else msg}, raw=True)
 
     def close(self) -> None:
         if not self.disable:
             self.disable = True
-            self._decr_instances(self)
+            self._decr_instances(self)  # type: ignore[attr-defined] # as tqdm's own close does
             self.display("")
 
 
@@ -43,7 +50,7 @@ def _in_kernel() -> bool:
 
 
 @contextmanager
-def progress(total: float, description: str, *, show: bool = True) -> Iterator[tqdm.std.tqdm]:
+def progress(total: float, description: str, *, show: bool = True) -> Iterator[Bar]:
     """Give a bar to `update` up to `total` seconds; a terminal that is not one (a log file) gets none."""
     kind, silent = (KernelBar, not show) if _in_kernel() else (tqdm.auto.tqdm, None if show else True)
     form = "{desc} {percentage:3.0f}% |{bar}| {n:.0f} of {total:.0f} s"

@@ -11,8 +11,13 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from typing import Any
 
+from wsdemo.updates import Data
 from wsdemo.workload import poll_times
+
+Message = dict[str, Any]
+"""What came as JSON."""
 
 
 class Refused(RuntimeError):
@@ -37,7 +42,7 @@ class Delivery:
     seq: int
     published_at_ns: int
     received_at_ns: int
-    data: dict
+    data: Data
 
     @property
     def latency_s(self) -> float:
@@ -75,7 +80,7 @@ class Reader:
         duration_s: float = float("inf"),
         after: int | None = None,
         epoch: str | None = None,
-        gate: asyncio.Future | None = None,
+        gate: asyncio.Future[int] | None = None,
     ):
         if not 0 < interval_s < float("inf"):
             raise ValueError(f"interval_s must be a number of seconds above 0, not {interval_s!r}")
@@ -102,7 +107,7 @@ class Reader:
         self.requests.append(request)
         return request
 
-    def place(self, position: dict) -> None:
+    def place(self, position: Message) -> None:
         """Take over the server's position: where a new reader starts, or why an old one may have lost something."""
         if self.seq is None:
             self.seq = position["seq"]
@@ -112,7 +117,7 @@ class Reader:
                 self.seq = 0  # another history: its numbers start again
         self.epoch = position["epoch"]
 
-    def take(self, message: dict) -> Delivery | None:
+    def take(self, message: Message) -> Delivery | None:
         """Return an update's message as a delivery if it is new to this reader; otherwise count a duplicate."""
         received_at_ns = time.perf_counter_ns()
         if message["seq"] <= (self.seq or 0):
@@ -121,7 +126,7 @@ class Reader:
         self.seq = message["seq"]
         return Delivery(message["seq"], message["published_at_ns"], received_at_ns, message["data"])
 
-    def take_all(self, messages: Iterable[dict]) -> list[Delivery]:
+    def take_all(self, messages: Iterable[Message]) -> list[Delivery]:
         """Return those of several updates that are new to this reader."""
         return [delivery for message in messages if (delivery := self.take(message)) is not None]
 
@@ -161,3 +166,25 @@ async def pause(attempt: int, longest_s: float = 10.0) -> None:
     Without the jitter, every client of a restarted server would come back in the same instant.
     """
     await asyncio.sleep(random.uniform(0.5, 1.0) * min(longest_s, 0.05 * 2 ** min(attempt, 10)))
+
+
+class Attempts:
+    """One reader's attempts to reach a server: it gives up if nobody answers at first, and comes back ever after."""
+
+    def __init__(self, url: str, reader: Reader):
+        self._url, self._reader = url, reader
+        self._in_a_row = 0
+
+    def succeeded(self) -> None:
+        self._in_a_row = 0
+
+    def failed(self, error: Exception) -> None:
+        """Count a failure on the way. Raises `Unreachable` if this reader has never been connected."""
+        if not self._reader.is_open.is_set():
+            raise Unreachable(self._url, error) from error
+        self._reader.failures += 1
+
+    async def wait(self) -> None:
+        """Wait before the next attempt: longer each time, until one succeeds."""
+        await pause(self._in_a_row)
+        self._in_a_row += 1

@@ -165,7 +165,7 @@ class Comparison:
                 "rate_per_s": first.schedule.rate_per_s,
                 "updates": len(first.at_s),
                 "duration_s": first.duration_s,
-                "seed": first.schedule.seed,
+                "seed": first.schedule.recipe().get("seed"),
                 "at_s": list(first.at_s),
             },
             "clients": first.clients,

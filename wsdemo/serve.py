@@ -7,15 +7,19 @@ import contextlib
 import gc
 import selectors
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from wsdemo.feed import Feed
 from wsdemo.guard import LOOPBACK_NAMES, Guard
 from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
-from wsdemo.processes.children import Child, commands, say
+from wsdemo.processes.children import Child, say
+from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Start
 from wsdemo.transports import find
-from wsdemo.updates import Schedule, every
+from wsdemo.updates import Schedule, every, from_recipe
 
 DEFAULT_MAX_CONNECTIONS = 2000
 
@@ -30,7 +34,21 @@ def new_event_loop(connections: int = DEFAULT_MAX_CONNECTIONS) -> asyncio.Abstra
     return asyncio.SelectorEventLoop(selectors.SelectSelector() if few else selectors.DefaultSelector())
 
 
-async def run(
+@dataclass(frozen=True)
+class Served:
+    """What a running server is: its feed, a meter for each transport, and where they listen."""
+
+    feed: Feed
+    meters: dict[str, Meter]
+    urls: dict[str, str]
+    ports: dict[str, int]
+
+    def about(self) -> ServerAbout:
+        return {"urls": self.urls, "ports": self.ports, "t0_ns": self.feed.t0_ns, "epoch": self.feed.epoch}
+
+
+@asynccontextmanager
+async def serving(
     names: Sequence[str],
     schedule: Schedule,
     *,
@@ -39,43 +57,69 @@ async def run(
     duration_s: float | None = None,
     max_connections: int = DEFAULT_MAX_CONNECTIONS,
     allowed_hosts: Sequence[str] = (),
-    supervised: bool = False,
     hold: bool = False,
-) -> None:
+) -> AsyncIterator[Served]:
     """Serve one feed by one or more transports, each on a port of its own (port, port + 1 … or free ones for 0).
 
-    The first line on stdout is JSON with the addresses, the ports, t0 and the epoch. supervised: take commands from
-    stdin and end with it, otherwise run until cancelled; hold: start the feed only when told to.
+    hold: the feed starts only when told to.
     """
     allow_connections(max_connections)
     transports = find(names)
     guard = Guard(host, allowed_hosts, max_connections)
     feed = Feed(schedule.updates(duration_s))
-    meters = {transport.name: Meter() for transport in transports}
+    served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
     async with contextlib.AsyncExitStack() as stack:
-        ports = {}
         for number, transport in enumerate(transports):
-            sock = stack.enter_context(listen(meters[transport.name], host, port + number if port else 0))
-            ports[transport.name] = sock.getsockname()[1]
+            sock = stack.enter_context(listen(served.meters[transport.name], host, port + number if port else 0))
+            served.ports[transport.name] = sock.getsockname()[1]
+            served.urls[transport.name] = transport.url(served.ports[transport.name], host)
             await stack.enter_async_context(transport.module().serve(feed, sock, guard))
         if not hold:
             feed.start()
         stack.push_async_callback(feed.stop)
+        yield served
+
+
+async def run(names: Sequence[str], schedule: Schedule, *, host: str = "127.0.0.1", **options: Any) -> None:
+    """Serve for people until cancelled: `python -m wsdemo serve`. Arguments as for `serving`.
+
+    The first line on stdout is JSON with the addresses, the ports, t0 and the epoch; the sentences are on stderr.
+    """
+    async with serving(names, schedule, host=host, **options) as served:
         if host not in LOOPBACK_NAMES:
             print(f"warning: listening on {host}, so whoever can reach this machine can connect", file=sys.stderr)
-        if supervised:
-            probe = await asyncio.start_server(_echo, host, 0)
-            stack.callback(probe.close)
-            ports["probe"] = probe.sockets[0].getsockname()[1]
-        urls = {transport.name: transport.url(ports[transport.name], host) for transport in transports}
-        say({"urls": urls, "ports": ports, "t0_ns": feed.t0_ns, "epoch": feed.epoch})
-        if supervised:
-            await _obey(feed, meters)
-        else:
-            for transport in transports:
-                print(f"{transport.label}: {urls[transport.name]}", file=sys.stderr)
-            print("Ctrl-C stops the server.", file=sys.stderr, flush=True)
-            await asyncio.Event().wait()
+        say(served.about())
+        for transport in find(names):
+            print(f"{transport.label}: {served.urls[transport.name]}", file=sys.stderr)
+        print("Ctrl-C stops the server.", file=sys.stderr, flush=True)
+        await asyncio.Event().wait()
+
+
+async def run_child(job: ServerJob, orders: AsyncIterator[Any]) -> None:
+    """Serve in a child process until stdin ends; it is told `Start`, or {} to ask for the counters."""
+    async with (
+        serving(
+            job["transports"],
+            from_recipe(job["schedule"]),
+            duration_s=job["duration_s"],
+            max_connections=job["max_connections"],
+            hold=job["hold"],
+        ) as served,
+        await asyncio.start_server(_echo, "127.0.0.1", 0) as probe,
+    ):
+        served.ports["probe"] = probe.sockets[0].getsockname()[1]
+        say(served.about())
+        async for order in orders:
+            if "start_ns" in order:
+                # A collection of garbage at the wrong moment would be measured as latency.
+                gc.collect()
+                gc.disable()
+                served.feed.start(order["start_ns"])
+            counters: ServerCounters = {
+                "meters": {name: meter.snapshot() for name, meter in served.meters.items()},
+                "seq": served.feed.seq,
+            }
+            say(counters)
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -85,22 +129,12 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-async def _obey(feed: Feed, meters: dict[str, Meter]) -> None:
-    async for command in commands():
-        if "start_ns" in command:
-            # A collection of garbage at the wrong moment would be measured as latency.
-            gc.collect()
-            gc.disable()
-            feed.start(command["start_ns"])
-        say({name: meter.snapshot() for name, meter in meters.items()} | {"seq": feed.seq})
-
-
 class Server:
     """A server in a child process. Use as `async with Server("polling", schedule=every(1)) as server:`.
 
     names: the transports, all on one feed; schedule: what the feed plays (default: one update a second);
-    hold: whether the feed waits for `begin`; the rest as for `run`. Raises ValueError before anything is started if
-    an argument cannot be used, `ChildFailed` if the server cannot start.
+    hold: whether the feed waits for `begin`; the rest as for `serving`. Raises ValueError before anything is started
+    if an argument cannot be used, `ChildFailed` if the server cannot start.
     """
 
     def __init__(
@@ -112,28 +146,24 @@ class Server:
         max_connections: int = DEFAULT_MAX_CONNECTIONS,
     ):
         self.names = tuple(transport.name for transport in find(names))
-        self._arguments = [
-            "serve",
-            *self.names,
-            "--supervised",
-            "--max-connections",
-            str(max_connections),
-            *(schedule or every(1.0)).arguments(),
-            *(["--hold"] if hold else []),
-            *(["--duration", repr(duration_s)] if duration_s else []),
-        ]
+        self._job: ServerJob = {
+            "transports": list(self.names),
+            "schedule": (schedule or every(1.0)).recipe(),
+            "duration_s": duration_s,
+            "hold": hold,
+            "max_connections": max_connections,
+        }
         self._child: Child | None = None
-        self._about: dict = {}
+        self._about: ServerAbout | None = None
 
     async def __aenter__(self) -> Server:
-        await self.start()
-        return self
+        return await self.start()
 
-    async def __aexit__(self, *exc_info) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.stop()
 
     def __repr__(self) -> str:
-        where = ", ".join(self._about["urls"].values()) if self.running else "not running"
+        where = self.url() if self.running else "not running"
         return f"<Server {' '.join(self.names)}: {where}>"
 
     @property
@@ -142,20 +172,25 @@ class Server:
 
     @property
     def pid(self) -> int:
-        return self._child.pid
+        return self._living().pid
 
     @property
     def epoch(self) -> str:
-        return self._about["epoch"]
+        return self._told()["epoch"]
+
+    @property
+    def probe_port(self) -> int:
+        """The port of a plain TCP echo in the same process, for measuring the one-way delay."""
+        return self._told()["ports"]["probe"]
 
     def url(self, name: str | None = None) -> str:
         """Return the address of one transport, by default the first."""
-        return self._about["urls"][name or self.names[0]]
+        return self._told()["urls"][name or self.names[0]]
 
     async def start(self) -> Server:
         """Start the process and wait until it listens. Starting again while it runs changes nothing."""
         if not self.running:
-            self._child = Child(*self._arguments)
+            self._child = Child("server", self._job)
             try:
                 self._about = await self._child.answer()
             except BaseException:
@@ -163,18 +198,14 @@ class Server:
                 raise
         return self
 
-    @property
-    def probe_port(self) -> int:
-        """The port of a plain TCP echo in the same process, for measuring the one-way delay."""
-        return self._about["ports"]["probe"]
-
     async def begin(self, t0_ns: int) -> None:
         """Start the clock of a feed that was told to hold."""
-        await self._ask({"start_ns": t0_ns})
+        start: Start = {"start_ns": t0_ns}
+        await self._ask(start)
 
-    async def counters(self, name: str | None = None) -> dict[str, int]:
+    async def counters(self, name: str | None = None) -> Counters:
         """Return the server's own counters for one transport: the fields of `meter.Meter`."""
-        return (await self._ask({}))[name or self.names[0]]
+        return (await self._ask({}))["meters"][name or self.names[0]]
 
     async def stop(self) -> None:
         """End the process and wait until it is gone. Stopping again changes nothing."""
@@ -188,15 +219,27 @@ class Server:
         if child is not None:
             child.kill()
 
-    async def _ask(self, command: dict) -> dict:
-        self._child.tell(command)
-        return await self._child.answer()
+    async def _ask(self, order: Mapping[str, Any]) -> ServerCounters:
+        child = self._living()
+        child.tell(order)
+        answer: ServerCounters = await child.answer()
+        return answer
+
+    def _told(self) -> ServerAbout:
+        if self._about is None:
+            raise RuntimeError("this server was never started: use `async with`, or `await server.start()`")
+        return self._about
+
+    def _living(self) -> Child:
+        if self._child is None:
+            raise RuntimeError("this server is not running: use `async with`, or `await server.start()`")
+        return self._child
 
 
 _started: dict[tuple[str, ...], Server] = {}
 
 
-async def start(*names: str, schedule: Schedule | None = None, **options) -> Server:
+async def start(*names: str, schedule: Schedule | None = None, **options: Any) -> Server:
     """Start a server that lasts beyond this cell, and return it; end it with `await server.stop()`.
 
     Meant for a notebook, where cells are run again: the server that an earlier call started for the same transports

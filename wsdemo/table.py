@@ -104,9 +104,10 @@ ROWS = (
 def title(runs: Sequence[Run]) -> str:
     """Return one line that says what was run."""
     first = runs[0]
+    updates = "1 update" if first.published == 1 else f"{words.count(first.published)} updates"
     return (
         f"{words.count(first.clients)} client{'' if first.clients == 1 else 's'}, {first.duration_s:g} s, polls "
-        f"every {first.interval_s:g} s, {words.count(first.published)} updates ({first.schedule.kind}, "
+        f"every {first.interval_s:g} s, {updates} ({first.schedule.kind}, "
         f"{words.number(first.schedule.rate_per_s)} a second)"
     )
 

@@ -7,10 +7,11 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 
 @asynccontextmanager
-async def background(*coroutines: Coroutine) -> AsyncIterator[None]:
+async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run coroutines beside the body; cancel them when it ends.
 
     If one of them fails, the body is cancelled and the failure comes out as itself. A bare TaskGroup would raise an

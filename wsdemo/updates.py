@@ -1,24 +1,31 @@
-"""Updates and schedules: the workload as data, known before the run. No I/O but reading the packaged earthquakes.
+"""Updates and schedules: the workload as data, known before the run. No I/O.
 
 A *schedule* says when the source changes. Because all its moments are known beforehand, theory can predict each
 number of a run *given the schedule*, and a test can check every count.
+
+Each kind of schedule is one class and one row of `SCHEDULES`. The command line's choices, options and help, and the
+way from one process to another, follow from the class.
 """
 
 from __future__ import annotations
 
-import csv
 import itertools
+import math
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import cache
-from importlib import resources
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
 
-WEEK_START = "2018-01-31T01:49:59Z"
-"""The moment at which the catalogued week of earthquakes begins (see data/SOURCES.md)."""
+from wsdemo.catalogue import WEEK_START as WEEK_START
+from wsdemo.catalogue import Data as Data
+from wsdemo.catalogue import Moment as Moment
+from wsdemo.catalogue import catalogue as catalogue
+from wsdemo.catalogue import week_s as week_s
 
 DEFAULT_SEED = 1
+DEFAULT_RATE_PER_S = 2.0
+DEFAULT_SPEED = 240.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +37,64 @@ class Update:
 
     seq: int
     at_s: float
-    data: dict
+    data: Data
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Option:
+    """An option of the command line that belongs to a schedule. name: such as "--rate"; type: of its value."""
+
+    name: str
+    type: type[float] | type[int] | type[str]
+    metavar: str
+    help: str
+
+    @property
+    def key(self) -> str:
+        return self.name.removeprefix("--")
+
+
+RATE = Option("--rate", float, "R", f"updates a second (default: {DEFAULT_RATE_PER_S:g})")
+SPEED = Option("--speed", float, "S", f"seconds of the week a second (default: {DEFAULT_SPEED:g})")
+START = Option("--start", float, "SECONDS", "where in the week to start (default: 0)")
+SEED = Option("--seed", int, "K", "other luck: another draw of the gaps, another part of the week")
+
+
+class Schedule(ABC):
     """A recipe for updates; the same recipe always gives the same updates.
 
-    kind: "every", "poisson" or "earthquakes"; rate_per_s: mean updates per second; period_s, speed, start_s: see
-    the three functions that make schedules; seed: what chance was started with, None where nothing is random.
+    A kind of schedule is a frozen dataclass: its fields are the recipe, all of them ready for JSON. kind: its name;
+    help: what it is, for the command line; options: what may be chosen there.
     """
 
-    kind: str
-    rate_per_s: float
-    period_s: float | None = None
-    speed: float | None = None
-    start_s: float | None = None
-    seed: int | None = None
+    kind: ClassVar[str]
+    help: ClassVar[str]
+    options: ClassVar[tuple[Option, ...]] = ()
+
+    @classmethod
+    @abstractmethod
+    def from_options(cls, given: Mapping[str, Any]) -> Schedule:
+        """Return the schedule for options of the command line, by `Option.key`; only those that were given are there.
+
+        Raises ValueError for values that make no schedule, or do not go together.
+        """
+
+    @property
+    @abstractmethod
+    def rate_per_s(self) -> float:
+        """The mean number of updates a second."""
+
+    @abstractmethod
+    def moments(self) -> Iterator[Moment]:
+        """Yield `(seconds after the start, data)` in order of time, for ever or as long as the source has any."""
+
+    def with_seed(self, seed: int) -> Schedule:
+        """Return the same recipe with other luck; one that has no luck in it stays as it is."""
+        return self
 
     def updates(self, duration_s: float | None = None) -> Iterator[Update]:
-        """Yield the updates with `at_s < duration_s`, in order of time; without a duration, for ever."""
-        for seq, (at_s, data) in enumerate(_MOMENTS[self.kind](self), start=1):
+        """Yield the updates with `at_s < duration_s`, in order of time; without a duration, all of them."""
+        for seq, (at_s, data) in enumerate(self.moments(), start=1):
             if duration_s is not None and at_s >= duration_s:
                 return
             yield Update(seq, at_s, data)
@@ -59,113 +103,150 @@ class Schedule:
         """Return the update times before `duration_s`, in seconds after the start."""
         return [update.at_s for update in self.updates(duration_s)]
 
-    def with_seed(self, seed: int) -> Schedule:
-        """Return the same recipe with other luck.
-
-        A Poisson schedule draws other gaps. A replay of the earthquakes starts at another moment of the week.
-        A periodic schedule has no luck in it and stays as it is.
-        """
-        if self.kind == "poisson":
-            return replace(self, seed=seed)
-        if self.kind == "earthquakes":
-            return replace(self, seed=seed, start_s=round(random.Random(seed).random() * week_s(), 3))
-        return self
-
-    def arguments(self) -> list[str]:
-        """Return the command-line arguments that make this schedule again in another process."""
-        pairs = {
-            "--schedule": self.kind,
-            "--rate": None if self.kind == "earthquakes" else repr(self.rate_per_s),
-            "--speed": self.speed and repr(self.speed),
-            "--start": self.start_s and repr(self.start_s),
-            "--seed": self.seed,
-        }
-        return [str(word) for pair in pairs.items() if pair[1] is not None for word in pair]
+    def recipe(self) -> dict[str, Any]:
+        """Return what `from_recipe` makes the same schedule of, ready for JSON: how another process is told."""
+        return {"kind": self.kind} | {one.name: getattr(self, one.name) for one in fields(self)}  # type: ignore[arg-type]
 
 
-def every(period_s: float) -> Schedule:
+@dataclass(frozen=True)
+class Every(Schedule):
+    """One update every `period_s` seconds, the first after one period."""
+
+    period_s: float
+    kind: ClassVar[str] = "every"
+    help: ClassVar[str] = "as regular as a clock"
+    options: ClassVar[tuple[Option, ...]] = (RATE,)
+
+    def __post_init__(self) -> None:
+        _positive(period_s=self.period_s)
+
+    @classmethod
+    def from_options(cls, given: Mapping[str, Any]) -> Every:
+        return cls(1 / _rate(given))
+
+    @property
+    def rate_per_s(self) -> float:
+        return 1 / self.period_s
+
+    def moments(self) -> Iterator[Moment]:
+        # n * period, not a running sum: rounding errors must not add up.
+        return ((n * self.period_s, {"n": n}) for n in itertools.count(1))
+
+
+@dataclass(frozen=True)
+class Poisson(Schedule):
+    """Gaps that are exponential with mean `1 / rate_per_s`: changes that nobody can foresee."""
+
+    rate_per_s: float = DEFAULT_RATE_PER_S
+    seed: int = DEFAULT_SEED
+    kind: ClassVar[str] = "poisson"
+    help: ClassVar[str] = "at random, as calls and clicks come"
+    options: ClassVar[tuple[Option, ...]] = (RATE, SEED)
+
+    def __post_init__(self) -> None:
+        _positive(rate_per_s=self.rate_per_s)
+
+    @classmethod
+    def from_options(cls, given: Mapping[str, Any]) -> Poisson:
+        return cls(_rate(given), given.get("seed", DEFAULT_SEED))
+
+    def moments(self) -> Iterator[Moment]:
+        chance = random.Random(self.seed)
+        at_s = 0.0
+        for n in itertools.count(1):
+            at_s += chance.expovariate(self.rate_per_s)
+            yield at_s, {"n": n}
+
+    def with_seed(self, seed: int) -> Poisson:
+        """Return the same rate with other gaps."""
+        return replace(self, seed=seed)
+
+
+@dataclass(frozen=True)
+class Earthquakes(Schedule):
+    """The real week of earthquakes, `speed` times as fast, from `start_s` seconds into the week; then it begins again.
+
+    seed: what the start was drawn with, None where it was chosen.
+    """
+
+    speed: float = DEFAULT_SPEED
+    start_s: float = 0.0
+    seed: int | None = None
+    kind: ClassVar[str] = "earthquakes"
+    help: ClassVar[str] = "a real week, faster"
+    options: ClassVar[tuple[Option, ...]] = (SPEED, START, SEED)
+
+    def __post_init__(self) -> None:
+        _positive(speed=self.speed)
+        if not (_is_number(self.start_s) and 0 <= self.start_s < week_s()):
+            raise ValueError(f"start_s must lie inside the week, between 0 and {week_s():.0f} s, not {self.start_s!r}")
+
+    @classmethod
+    def from_options(cls, given: Mapping[str, Any]) -> Earthquakes:
+        if "start" in given and "seed" in given:
+            raise ValueError("--seed draws where the week starts, and --start says it: choose one of them")
+        week = cls(given.get("speed", DEFAULT_SPEED), given.get("start", 0.0))
+        return week.with_seed(given["seed"]) if "seed" in given else week
+
+    @property
+    def rate_per_s(self) -> float:
+        return len(catalogue()) / week_s() * self.speed
+
+    def moments(self) -> Iterator[Moment]:
+        for week in itertools.count():
+            for at_s, data in catalogue():
+                moment_s = at_s + week * week_s() - self.start_s
+                if moment_s >= 0:
+                    yield moment_s / self.speed, data
+
+    def with_seed(self, seed: int) -> Earthquakes:
+        """Return the same replay from another moment of the week."""
+        return replace(self, seed=seed, start_s=round(random.Random(seed).random() * week_s(), 3))
+
+
+SCHEDULES: dict[str, type[Schedule]] = {row.kind: row for row in (Every, Poisson, Earthquakes)}
+"""The registry: a new schedule is one class above and one row here."""
+
+
+def every(period_s: float) -> Every:
     """Return a schedule with one update every `period_s` seconds, the first after one period."""
     _positive(period_s=period_s)
-    return Schedule("every", rate_per_s=1 / period_s, period_s=float(period_s))
+    return Every(float(period_s))
 
 
-def poisson(rate_per_s: float, seed: int = DEFAULT_SEED) -> Schedule:
+def poisson(rate_per_s: float, seed: int = DEFAULT_SEED) -> Poisson:
     """Return a schedule whose gaps are exponential with mean `1 / rate_per_s`: changes that nobody can foresee."""
     _positive(rate_per_s=rate_per_s)
-    return Schedule("poisson", rate_per_s=float(rate_per_s), seed=seed)
+    return Poisson(float(rate_per_s), seed)
 
 
-def earthquakes(speed: float = 240.0, start_s: float = 0.0) -> Schedule:
+def earthquakes(speed: float = DEFAULT_SPEED, start_s: float = 0.0) -> Earthquakes:
     """Return the real week of earthquakes, replayed `speed` times as fast from `start_s` seconds into the week.
 
     At speed 240 one second of the run is four minutes of the week. After its last event the week begins again.
     Source: U.S. Geological Survey, 1,707 events (data/SOURCES.md).
     """
     _positive(speed=speed)
-    if not 0 <= start_s < week_s():
-        raise ValueError(f"start_s must lie inside the week, between 0 and {week_s():.0f} s, not {start_s!r}")
-    rate = len(catalogue()) / week_s() * speed
-    return Schedule("earthquakes", rate_per_s=rate, speed=float(speed), start_s=float(start_s))
+    return Earthquakes(float(speed), start_s)
 
 
-@cache
-def catalogue() -> tuple[tuple[float, dict], ...]:
-    """Return the week's events as `(seconds after WEEK_START, data)`, oldest first.
-
-    data has "time" (UTC, ISO 8601), "magnitude" (None where the catalogue gives none), "longitude" and "latitude"
-    (degrees), "depth_km", "place" and "id".
-    """
-    start = datetime.fromisoformat(WEEK_START)
-    with (resources.files("wsdemo") / "data" / "earthquakes.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(
-            (
-                (datetime.fromisoformat(row["time"]) - start).total_seconds(),
-                {
-                    "time": row["time"],
-                    "magnitude": float(row["magnitude"]) if row["magnitude"] else None,
-                    "longitude": float(row["longitude"]),
-                    "latitude": float(row["latitude"]),
-                    "depth_km": float(row["depth_km"]),
-                    "place": row["place"],
-                    "id": row["id"],
-                },
-            )
-            for row in csv.DictReader(file)
-        )
+def from_recipe(recipe: Mapping[str, Any]) -> Schedule:
+    """Return the schedule of which `Schedule.recipe` is."""
+    return SCHEDULES[recipe["kind"]](**{name: value for name, value in recipe.items() if name != "kind"})
 
 
-@cache
-def week_s() -> float:
-    """Return the length of the replayed week in seconds: from its first event to one mean gap after its last."""
-    times = [at_s for at_s, _ in catalogue()]
-    return times[-1] + (times[-1] - times[0]) / (len(times) - 1)
+def _rate(given: Mapping[str, Any]) -> float:
+    rate = float(given.get("rate", DEFAULT_RATE_PER_S))
+    if not 0 < rate < math.inf:
+        raise ValueError(f"--rate must be a number above 0, not {rate:g}")
+    return rate
 
 
-def _moments_every(schedule: Schedule) -> Iterator[tuple[float, dict]]:
-    # n * period, not a running sum: rounding errors must not add up.
-    return ((n * schedule.period_s, {"n": n}) for n in itertools.count(1))
-
-
-def _moments_poisson(schedule: Schedule) -> Iterator[tuple[float, dict]]:
-    chance = random.Random(schedule.seed)
-    at_s = 0.0
-    for n in itertools.count(1):
-        at_s += chance.expovariate(schedule.rate_per_s)
-        yield at_s, {"n": n}
-
-
-def _moments_earthquakes(schedule: Schedule) -> Iterator[tuple[float, dict]]:
-    for week in itertools.count():
-        for at_s, data in catalogue():
-            moment_s = at_s + week * week_s() - schedule.start_s
-            if moment_s >= 0:
-                yield moment_s / schedule.speed, data
-
-
-_MOMENTS = {"every": _moments_every, "poisson": _moments_poisson, "earthquakes": _moments_earthquakes}
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _positive(**values: float) -> None:
     for name, value in values.items():
-        if not (isinstance(value, int | float) and 0 < value < float("inf")):
+        if not (_is_number(value) and value > 0):
             raise ValueError(f"{name} must be a number above 0, not {value!r}")

@@ -16,8 +16,10 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
 
+from wsdemo.processes.jobs import Kind
 from wsdemo.tasks import wake_for_signals
 
 _living: weakref.WeakSet[Child] = weakref.WeakSet()
@@ -28,27 +30,31 @@ class ChildFailed(RuntimeError):
 
 
 class Child:
-    """`python -m wsdemo ARGUMENTS...` as a child process, spoken to with one JSON object a line.
+    """`python -m wsdemo child KIND` as a child process, spoken to with one JSON object a line.
 
-    Popen and threads rather than asyncio's subprocesses: those do not work on the event loop that Jupyter's kernel
-    uses on Windows.
+    kind: what it is to be; job: the first line it is told, see `jobs`. Popen and threads rather than asyncio's
+    subprocesses: those do not work on the event loop that Jupyter's kernel uses on Windows.
     """
 
-    def __init__(self, *arguments: str):
+    def __init__(self, kind: Kind, job: Mapping[str, Any]):
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the child
-        windows = os.name == "nt"
-        alone = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if windows else {"start_new_session": True}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "wsdemo", *arguments],
+            [sys.executable, "-m", "wsdemo", "child", kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             text=True,
             encoding="utf-8",
-            **alone,
+            # Away from the stop button. The flag exists on Windows alone, where there are no sessions.
+            start_new_session=os.name != "nt",
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
+        assert self._process.stdin is not None and self._process.stdout is not None  # as asked for above
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
         _living.add(self)
         wake_for_signals()  # so that waiting for a child that does not answer can be stopped
+        with contextlib.suppress(ChildFailed):  # one that has died already says why when it is asked
+            self.tell(job)
 
     @property
     def pid(self) -> int:
@@ -58,17 +64,17 @@ class Child:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def tell(self, command: dict) -> None:
-        """Send one command. Raises `ChildFailed` if the child is gone."""
+    def tell(self, order: Mapping[str, Any]) -> None:
+        """Send one line. Raises `ChildFailed` if the child is gone."""
         try:
-            self._process.stdin.write(json.dumps(command) + "\n")
-            self._process.stdin.flush()
+            self._stdin.write(json.dumps(order) + "\n")
+            self._stdin.flush()
         except (OSError, ValueError) as error:
             raise self._failed() from error
 
-    async def answer(self) -> dict:
+    async def answer(self) -> Any:
         """Wait for the child's next line. Raises `ChildFailed`, with the end of its stderr, if there is none."""
-        line = await asyncio.to_thread(self._process.stdout.readline)
+        line = await asyncio.to_thread(self._stdout.readline)
         if not line:
             raise self._failed()
         return json.loads(line)
@@ -89,12 +95,12 @@ class Child:
             self._process.kill()
         self._process.wait()
         self._close_stdin()
-        self._process.stdout.close()
+        self._stdout.close()
         self._stderr.close()
 
     def _close_stdin(self) -> None:
         with contextlib.suppress(OSError):  # the child may be gone before the last line could be flushed
-            self._process.stdin.close()
+            self._stdin.close()
 
     def _failed(self) -> ChildFailed:
         self._process.kill()
@@ -104,12 +110,21 @@ class Child:
         return ChildFailed(lines[-1] if lines else f"a child process ended with status {self._process.returncode}")
 
 
-async def commands() -> AsyncIterator[dict]:
-    """In a child: yield the commands that come in on stdin, until it ends.
+def read_job() -> Any:
+    """In a child: wait for its job, the first line on stdin. Ends the child where there is none: nobody is there."""
+    line = sys.stdin.readline()
+    if not line.endswith("\n"):  # the pipe ended, perhaps within a line
+        sys.exit(0)
+    return json.loads(line)
+
+
+async def orders() -> AsyncGenerator[Any]:
+    """In a child: yield what it is told on stdin after its job, until stdin ends.
 
     Read in a thread, since on Windows an event loop cannot wait for a pipe.
     """
-    loop, queue = asyncio.get_running_loop(), asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[Any] = asyncio.Queue()
 
     def read() -> None:
         for line in sys.stdin:
@@ -117,11 +132,11 @@ async def commands() -> AsyncIterator[dict]:
         loop.call_soon_threadsafe(queue.put_nowait, None)
 
     threading.Thread(target=read, daemon=True, name="wsdemo stdin").start()
-    while (command := await queue.get()) is not None:
-        yield command
+    while (order := await queue.get()) is not None:
+        yield order
 
 
-def say(message: dict) -> None:
+def say(message: Mapping[str, Any]) -> None:
     """In a child: answer with one line on stdout."""
     print(json.dumps(message), flush=True)
 

@@ -10,10 +10,13 @@ import gc
 import selectors
 import statistics
 import time
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
+from typing import Any
 
 from wsdemo.limits import allow_connections
-from wsdemo.processes.children import commands, say
+from wsdemo.processes.children import say
+from wsdemo.processes.jobs import ClientsJob, ClientsReady, ClientsTally, Tally
 from wsdemo.reader import Delivery, Reader
 from wsdemo.transports import TRANSPORTS
 
@@ -32,7 +35,7 @@ class _FewAtATime(selectors.DefaultSelector):
     before it wakes the first client, so that each would wait for all. Real clients, on machines of their own, do not.
     """
 
-    def select(self, timeout: float | None = None) -> list:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         return super().select(timeout)[:_AT_A_TIME]
 
 
@@ -41,37 +44,32 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return asyncio.SelectorEventLoop(_FewAtATime())
 
 
-async def run() -> None:
-    """Obey two commands on stdin, `{"job": …}` and `{"start_ns": …}`; answer each with one line on stdout.
+async def run_child(job: ClientsJob, orders: AsyncIterator[Any]) -> None:
+    """Connect all clients, wait for `Start`, run; answer twice with one line on stdout.
 
-    The job names the transport, its url, the run's interval_s and duration_s, and the first poll of each client,
-    phases_s: as many clients as there are phases. The first answer, once every client is connected, has the one-way
-    delay; the second has every reader's tally.
+    The first answer, `ClientsReady`, comes once every client is connected; the second, `ClientsTally`, after the run.
     """
-    orders = commands()
-    async with aclosing(orders):
-        job = (await anext(orders))["job"]
-        allow_connections(len(job["phases_s"]))
-        # The end of stdin must end this process at any moment, so the rest of it is read beside the work.
-        work = asyncio.create_task(_work(job, start := asyncio.get_running_loop().create_future()))
-        follow = asyncio.create_task(_follow(orders, start))
-        done, _ = await asyncio.wait({work, follow}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (work, follow):
-            task.cancel()
-        await asyncio.gather(work, follow, return_exceptions=True)
-        if work in done:
-            work.result()
+    allow_connections(len(job["phases_s"]))
+    # The end of stdin must end this process at any moment, so the rest of it is read beside the work.
+    start: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    work = asyncio.create_task(_work(job, start))
+    follow = asyncio.create_task(_follow(orders, start))
+    done, _ = await asyncio.wait({work, follow}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (work, follow):
+        task.cancel()
+    await asyncio.gather(work, follow, return_exceptions=True)
+    if work in done:
+        work.result()
 
 
-async def _follow(orders, start: asyncio.Future) -> None:
+async def _follow(orders: AsyncIterator[Any], start: asyncio.Future[int]) -> None:
     async for order in orders:
         start.set_result(order["start_ns"])
 
 
-async def _work(job: dict, start: asyncio.Future) -> None:
+async def _work(job: ClientsJob, start: asyncio.Future[int]) -> None:
     delay_s = await _one_way_delay(job["host"], job["probe_port"])
-    transport = TRANSPORTS[job["transport"]]
-    hear = transport.module().hear
+    hear = TRANSPORTS[job["transport"]].module().hear
     readers = [
         Reader(job["interval_s"], phase_s=phase_s, duration_s=job["duration_s"], gate=start)
         for phase_s in job["phases_s"]
@@ -84,16 +82,24 @@ async def _work(job: dict, start: asyncio.Future) -> None:
                 heard[number].append(delivery)
 
     # A few at a time: a thousand handshakes at once would overflow the server's queue of new connections.
-    tasks = []
+    tasks: list[asyncio.Task[None]] = []
     for number in range(len(readers)):
         tasks.append(asyncio.create_task(attend(number)))
         if number % 50 == 49:
             await _all_open(readers[: number + 1], tasks)
     await _all_open(readers, tasks)
-    say({"delay_s": delay_s})
+    ready: ClientsReady = {"delay_s": delay_s}
+    say(ready)
     t0_ns = await asyncio.shield(start)
     gc.collect()
     gc.disable()
+    await _until_the_end(job, t0_ns, readers, tasks)
+    tally: ClientsTally = {"readers": [_tally(*one, t0_ns) for one in zip(readers, heard, strict=True)]}
+    say(tally)
+
+
+async def _until_the_end(job: ClientsJob, t0_ns: int, readers: list[Reader], tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for the end of the run and for clients that are behind, then hang up; raise the failure of any client."""
     end_ns = t0_ns + round((job["duration_s"] + job["interval_s"]) * 1e9)
     await asyncio.sleep((end_ns - time.perf_counter_ns()) / 1e9 + GRACE_S)
     late = [task for task, reader in zip(tasks, readers, strict=True) if reader.polling]
@@ -102,21 +108,25 @@ async def _work(job: dict, start: asyncio.Future) -> None:
     for task in tasks:
         if not task.done():
             task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, Exception):
-            raise result
-    say({"readers": [_tally(reader, deliveries, t0_ns) for reader, deliveries in zip(readers, heard, strict=True)]})
+    for failure in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(failure, Exception):
+            raise failure
 
 
-async def _all_open(readers: list[Reader], tasks: list[asyncio.Task]) -> None:
+async def _all_open(readers: list[Reader], tasks: list[asyncio.Task[None]]) -> None:
     """Wait until every reader is connected; raise the failure of the first that cannot."""
-    opened = asyncio.gather(*(reader.is_open.wait() for reader in readers))
-    await asyncio.wait({opened, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    waiting = asyncio.create_task(_opened(readers))
+    await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         if task.done():
-            opened.cancel()
+            waiting.cancel()
             task.result()
-    await opened
+    await waiting
+
+
+async def _opened(readers: list[Reader]) -> None:
+    for reader in readers:
+        await reader.is_open.wait()
 
 
 async def _one_way_delay(host: str, port: int) -> float:
@@ -134,10 +144,10 @@ async def _one_way_delay(host: str, port: int) -> float:
     return statistics.median(trips) / 2e9
 
 
-def _tally(reader: Reader, deliveries: list[Delivery], t0_ns: int) -> dict:
+def _tally(reader: Reader, deliveries: list[Delivery], t0_ns: int) -> Tally:
     return {
-        "requests": [[(ask.at_ns - t0_ns) / 1e9, ask.wasted, ask.opening] for ask in reader.requests],
-        "heard": [[news.seq, (news.received_at_ns - t0_ns) / 1e9, news.latency_s] for news in deliveries],
+        "requests": [((ask.at_ns - t0_ns) / 1e9, ask.wasted, ask.opening) for ask in reader.requests],
+        "heard": [(news.seq, (news.received_at_ns - t0_ns) / 1e9, news.latency_s) for news in deliveries],
         "duplicates": reader.duplicates,
         "resets": reader.resets,
         "failures": reader.failures,

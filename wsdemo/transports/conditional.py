@@ -6,7 +6,7 @@ It makes a wasted request cheaper. It does not make it rarer. Source: RFC 9110, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from aiohttp import web
@@ -14,7 +14,7 @@ from aiohttp import web
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Delivery, Reader
+from wsdemo.reader import Delivery, Message, Reader
 from wsdemo.transports.http import answer_position, http_server, one_connection, poll, read_json
 
 
@@ -37,12 +37,12 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         yield
 
 
-async def hear(url: str, reader: Reader | None = None) -> AsyncIterator[Delivery]:
+async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """Poll `url` at the reader's times with `If-None-Match`; yield each update once. Raises as `polling.hear` does."""
     reader = reader or Reader()
     async with one_connection() as session:
 
-        async def ask(reader: Reader) -> dict:
+        async def ask(reader: Reader) -> Message:
             known = {"If-None-Match": _tag(reader.epoch, reader.seq)} if reader.epoch else {}
             async with session.get(url, params=reader.position(), headers=known) as response:
                 if response.status == 304:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
@@ -10,20 +10,22 @@ from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, T
 from wsdemo.feed import Answer, Feed, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Delivery, Reader, Refused, Unreachable
+from wsdemo.reader import Delivery, Message, Reader, Refused, Unreachable
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 ANSWER_TIMEOUT_S = 10.0
 
 
 @asynccontextmanager
-async def http_server(routes: dict[str, Callable], sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
+async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
     """Serve `{path: handler}` for GET on `sock` while the body runs; every request is guarded and counted.
 
     Its plain form is built in the lesson `01_answer_a_request`.
     """
 
     @web.middleware
-    async def guarded(request: web.Request, handler: Callable) -> web.StreamResponse:
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         sock.meter.requests += 1
         refusal = guard.refusal(request.headers, sock.meter.open_now)
         if refusal is not None:
@@ -63,15 +65,15 @@ async def one_connection(limits: ClientTimeout | None = None) -> AsyncIterator[C
         yield session
 
 
-async def read_json(response: ClientResponse) -> dict:
+async def read_json(response: ClientResponse) -> Message:
     """Return a response's JSON; raises `Refused` with the server's own sentence for a status from 400 up."""
-    message = await response.json()
+    message: Message = await response.json()
     if response.status >= 400:
         raise Refused(response.status, message["error"])
     return message
 
 
-async def poll(url: str, reader: Reader, ask: Callable[[Reader], Awaitable[dict]]) -> AsyncIterator[Delivery]:
+async def poll(url: str, reader: Reader, ask: Callable[[Reader], Awaitable[Message]]) -> AsyncGenerator[Delivery]:
     """Ask once for the position, then at each time of the reader's timetable; yield what is new.
 
     A poll that fails is counted and the next one goes out on time, which is polling's way to reconnect. The first

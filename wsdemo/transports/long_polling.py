@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import ClientError, ClientTimeout, web
@@ -10,7 +10,7 @@ from aiohttp import ClientError, ClientTimeout, web
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Delivery, Reader, Unreachable, pause
+from wsdemo.reader import Attempts, Delivery, Reader
 from wsdemo.transports.http import answer_position, http_server, one_connection, read_json
 from wsdemo.workload import LONG_POLL_TIMEOUT_S
 
@@ -38,29 +38,26 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         yield
 
 
-async def hear(url: str, reader: Reader | None = None) -> AsyncIterator[Delivery]:
+async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """Ask `url`, wait for the answer, ask again at once; yield each update once, until cancelled.
 
     A request that fails is repeated after growing, jittered waits. Raises `Unreachable` if nobody answers at first,
     `Refused` with the server's sentence when it says no. Built in the lesson `03_ask_smarter`.
     """
     reader = reader or Reader()
+    attempts = Attempts(url, reader)
     # Twice the timeout: a server that stays silent for longer than it promised is gone.
     async with one_connection(ClientTimeout(total=2 * LONG_POLL_TIMEOUT_S)) as session:
-        attempt = 0
         while True:
             request = reader.asks(opening=reader.epoch is None)
             try:
                 async with session.get(url, params=reader.position()) as response:
                     answer = await read_json(response)
             except (ClientError, TimeoutError) as error:
-                if not reader.is_open.is_set():
-                    raise Unreachable(url, error) from error
-                reader.failures += 1
-                await pause(attempt)
-                attempt += 1
+                attempts.failed(error)
+                await attempts.wait()
                 continue
-            attempt = 0
+            attempts.succeeded()
             reader.place(answer)
             deliveries = reader.take_all(answer["updates"])
             request.wasted = not deliveries

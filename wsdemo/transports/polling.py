@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from aiohttp import web
@@ -10,7 +10,7 @@ from aiohttp import web
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Delivery, Reader
+from wsdemo.reader import Delivery, Message, Reader
 from wsdemo.transports.http import answer_position, http_server, one_connection, poll, read_json
 
 
@@ -33,7 +33,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         yield
 
 
-async def hear(url: str, reader: Reader | None = None) -> AsyncIterator[Delivery]:
+async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """Poll `url` (such as "http://127.0.0.1:8000/updates") at the reader's times; yield each update once.
 
     One session and one kept-alive connection a client. Raises `Unreachable` if nobody answers at first, `Refused`
@@ -42,7 +42,7 @@ async def hear(url: str, reader: Reader | None = None) -> AsyncIterator[Delivery
     reader = reader or Reader()
     async with one_connection() as session:
 
-        async def ask(reader: Reader) -> dict:
+        async def ask(reader: Reader) -> Message:
             async with session.get(url, params=reader.position()) as response:
                 return await read_json(response)
 

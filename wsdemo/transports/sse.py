@@ -6,7 +6,7 @@ Push over plain HTTP, in one direction. A browser's `EventSource` reconnects by 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 
 from aiohttp import ClientError, ClientTimeout, StreamReader, web
@@ -15,7 +15,7 @@ from aiohttp_sse import sse_response
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Delivery, Reader, Unreachable, pause
+from wsdemo.reader import Attempts, Delivery, Reader
 from wsdemo.transports.http import ANSWER_TIMEOUT_S, answer_position, http_server, one_connection, read_json
 
 HEARTBEAT_S = 15
@@ -34,16 +34,16 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
     """
 
     async def updates(request: web.Request) -> web.StreamResponse:
-        epoch, dash, seq = request.headers.get("Last-Event-ID", "").rpartition("-")
+        epoch, dash, last = request.headers.get("Last-Event-ID", "").rpartition("-")
         if dash:
-            request = request.clone(rel_url=request.rel_url.with_query({"after": seq, "epoch": epoch}))
+            request = request.clone(rel_url=request.rel_url.with_query({"after": last, "epoch": epoch}))
         answer = answer_position(feed, request)
         if isinstance(answer, web.Response):
             return answer
         seq = answer.seq - len(answer.news)
         with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
             async with sse_response(request) as response:
-                response.ping_interval = HEARTBEAT_S
+                response.ping_interval = HEARTBEAT_S  # type: ignore[attr-defined] # untyped property
                 await response.send(
                     json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS
                 )
@@ -59,14 +59,14 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         yield
 
 
-async def hear(url: str, reader: Reader | None = None) -> AsyncIterator[Delivery]:
+async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """Listen at `url`; yield each update once, until cancelled. Reconnects with `Last-Event-ID` as a browser does.
 
     Raises `Unreachable` if nobody answers at first, `Refused` with the server's sentence when it says no. Built in
     the lesson `03_ask_smarter`.
     """
     reader = reader or Reader()
-    attempt = 0
+    attempts = Attempts(url, reader)
     # No limit on the whole answer, which never ends; three missing heartbeats mean that the server is gone.
     async with one_connection(ClientTimeout(sock_connect=ANSWER_TIMEOUT_S, sock_read=3 * HEARTBEAT_S)) as session:
         while True:
@@ -85,18 +85,15 @@ async def hear(url: str, reader: Reader | None = None) -> AsyncIterator[Delivery
                             if event.get("event") == "position":
                                 reader.place(message)
                                 await reader.opened()
-                                attempt = 0
+                                attempts.succeeded()
                             elif (delivery := reader.take(message)) is not None:
                                 yield delivery
             except (ClientError, TimeoutError) as error:
-                if not reader.is_open.is_set():
-                    raise Unreachable(url, error) from error
-                reader.failures += 1
-            await pause(attempt)
-            attempt += 1
+                attempts.failed(error)
+            await attempts.wait()
 
 
-async def read_events(stream: StreamReader) -> AsyncIterator[dict[str, str]]:
+async def read_events(stream: StreamReader) -> AsyncGenerator[dict[str, str]]:
     """Yield each event of a `text/event-stream` as its fields, such as {"id": …, "event": …, "data": …}.
 
     A line is `field: value`, a line that starts with a colon is a comment, a blank line ends the event, and several

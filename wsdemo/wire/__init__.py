@@ -5,7 +5,8 @@ such a library hides: one HTTP exchange that ends in 101, and after it, on the s
 bytes of header and a payload. No function here touches a socket: bytes go in, bytes or frames come out.
 
 Read it in this order: `handshake` (text), `frames` with `encode` and `decode` (bits), `messages` with `Assembler` and
-the close codes, and `picture`, whose `describe` draws a header bit by bit. The names are those of the lesson `04_upgrade_the_connection`.
+the close codes, and `picture`, whose `describe` draws a header bit by bit. The names are those of the lesson
+`04_upgrade_the_connection`.
 """
 
 from wsdemo.wire.error import WireError

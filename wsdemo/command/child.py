@@ -1,0 +1,52 @@
+"""`python -m wsdemo child KIND`: what the package starts beside itself. It is spoken to on stdin, not by people."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from wsdemo.processes.children import orders, read_job
+
+if TYPE_CHECKING:
+    from wsdemo.command.options import Jobs
+
+Work = Callable[[Any, AsyncGenerator[Any]], Coroutine[Any, Any, None]]
+
+
+def add(jobs: Jobs) -> None:
+    command = jobs.add_parser("child")  # without help it is not in the list of jobs
+    command.add_argument("kind", choices=KINDS)
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    job = read_job()
+    work, loop = KINDS[options.kind](job)
+
+    async def obey() -> None:
+        async with aclosing(orders()) as told:
+            await work(job, told)
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(obey())
+
+
+# Each kind imports what it needs, and no more: its memory is measured.
+
+
+def _server(job: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
+    from wsdemo import serve
+
+    return serve.run_child, serve.new_event_loop(job["max_connections"])
+
+
+def _clients(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
+    from wsdemo.processes import clients
+
+    return clients.run_child, clients.new_event_loop()
+
+
+KINDS = {"server": _server, "clients": _clients}

@@ -1,0 +1,91 @@
+"""`python -m wsdemo compare`: measure transports side by side."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wsdemo import workload
+from wsdemo.command.options import add_schedule, schedule
+from wsdemo.transports import TRANSPORTS
+
+if TYPE_CHECKING:
+    from wsdemo.command.options import Jobs
+
+DEFAULT_PICTURE = "wsdemo-compare.png"
+PICTURE_FORMATS = (".png", ".svg", ".pdf")
+
+
+def add(jobs: Jobs) -> None:
+    command = jobs.add_parser(
+        "compare",
+        help="measure transports side by side, and print what theory predicted for each number",
+        description="Run the same updates through each transport, one after the other, and compare. Without arguments:"
+        " polling and WebSocket on a real week of earthquakes, in under 30 s.",
+        epilog="example: python -m wsdemo compare --schedule poisson --rate 2 --interval 0.5 --clients 100",
+    )
+    command.add_argument(
+        "--transports",
+        default="polling,websocket",
+        metavar="A,B,…",
+        help=f"from {', '.join(TRANSPORTS)} (default: %(default)s)",
+    )
+    add_schedule(command)
+    for name, kind, default, metavar, words in (
+        ("--interval", float, workload.DEFAULT_INTERVAL_S, "T", "seconds between two polls of one client"),
+        ("--clients", int, workload.DEFAULT_CLIENTS, "N", "how many clients"),
+        ("--duration", float, workload.DEFAULT_DURATION_S, "D", "seconds of one run"),
+    ):
+        command.add_argument(name, type=kind, default=default, metavar=metavar, help=f"{words} (%(default)s)")
+    command.add_argument("--json", action="store_true", help="print one JSON object and nothing else on stdout")
+    command.add_argument(
+        "--plot",
+        metavar="FILE.png",
+        help=f"where to save the picture (default: {DEFAULT_PICTURE}; with --json: none)",
+    )
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    from wsdemo import measure
+
+    picture = _picture(options)
+    comparison = asyncio.run(
+        measure.compare(
+            [name.strip() for name in options.transports.split(",")],
+            schedule(options),
+            clients=options.clients,
+            interval_s=options.interval,
+            duration_s=options.duration,
+        )
+    )
+    if options.json:
+        print(json.dumps(comparison.to_dict(), allow_nan=False))
+        for note in comparison.notes:
+            print(f"note: {note}", file=sys.stderr)
+    else:
+        print(comparison)
+    if picture is not None:
+        from wsdemo import plots  # drawing is loaded only by those who draw
+
+        plots.overview(comparison).save(picture)
+        print(f"\npicture: {picture}", file=sys.stderr if options.json else sys.stdout)
+
+
+def _picture(options: argparse.Namespace) -> str | None:
+    """Return where to save the picture. Raises ValueError before a run whose picture could not be saved."""
+    if options.plot is None and options.json:
+        return None
+    path = Path(options.plot or DEFAULT_PICTURE)
+    if path.suffix not in PICTURE_FORMATS:
+        raise ValueError(f"--plot must end in {', '.join(PICTURE_FORMATS)}, not {path.name!r}")
+    if not path.parent.is_dir():
+        raise ValueError(f"--plot: there is no folder {str(path.parent)!r}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
+        raise ValueError(f"--plot: {str(path)!r} cannot be written; name another file")
+    return str(path)

@@ -1,0 +1,42 @@
+"""How a job that serves people is run and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import webbrowser
+from collections.abc import Callable, Coroutine
+
+
+def until_stopped(server: Coroutine[None, None, None], new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """Run a server until it ends by itself; Ctrl-C and SIGTERM, with which service managers stop, end it too.
+
+    Raises KeyboardInterrupt for either. Both cancel the server: an exception raised by a signal handler would come up
+    in whatever callback runs at that moment, and be lost there.
+    """
+
+    async def stoppable() -> None:
+        if (task := asyncio.current_task()) is not None:
+            with contextlib.suppress(NotImplementedError):  # Windows has no SIGTERM to handle
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        await server
+
+    # A port scanner's half a request is no reason for a traceback in the terminal.
+    for logger in ("websockets.server", "aiohttp.server"):
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        try:
+            runner.run(stoppable())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+
+def has_browser() -> bool:
+    """Whether there is a browser to open a page in."""
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        return False
+    return True

@@ -1,0 +1,68 @@
+"""`python -m wsdemo serve`: servers to play with, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from wsdemo.command.options import DEFAULT_SCHEDULE, add_listening, add_schedule, check_port, given_options, schedule
+from wsdemo.command.running import until_stopped
+from wsdemo.transports import TRANSPORTS, find
+
+if TYPE_CHECKING:
+    from wsdemo.command.options import Jobs
+
+
+def add(jobs: Jobs) -> None:
+    command = jobs.add_parser(
+        "serve",
+        help="run servers until Ctrl-C",
+        description="Serve one feed of updates by one or more transports and print where they listen. The first line on"
+        " stdout is JSON, for scripts; the sentences are on stderr.",
+        epilog="example: python -m wsdemo serve polling websocket --port 8000 --schedule every --rate 1",
+    )
+    command.add_argument(
+        "transports",
+        nargs="+",
+        metavar="TRANSPORT",
+        help=f"{', '.join(TRANSPORTS)}; or alone: echo, the first WebSocket program and its page",
+    )
+    add_listening(command, "port of the first transport, the next one gets the next (default: any free ones)")
+    add_schedule(command)
+    command.add_argument("--duration", type=float, metavar="D", help="end the feed after D seconds (default: never)")
+    command.add_argument("--max-connections", type=int, default=2000, metavar="N", help="connections (%(default)s)")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    from wsdemo import serve
+
+    is_echo = "echo" in options.transports
+    names = _only_echo(options) if is_echo else [transport.name for transport in find(options.transports)]
+    check_port(options.port, len(names))
+    if options.max_connections < 1:
+        raise ValueError(f"--max-connections must be at least 1, not {options.max_connections}")
+    if options.duration is not None and not options.duration > 0:
+        raise ValueError(f"--duration must be a number of seconds above 0, not {options.duration:g}")
+    common = {
+        "host": options.host,
+        "port": options.port,
+        "max_connections": options.max_connections,
+        "allowed_hosts": options.allow_host,
+    }
+    if is_echo:
+        from wsdemo import echo
+
+        server = echo.run(**common)
+    else:
+        server = serve.run(names, schedule(options), duration_s=options.duration, **common)
+    until_stopped(server, lambda: serve.new_event_loop(options.max_connections))
+
+
+def _only_echo(options: argparse.Namespace) -> list[str]:
+    """Return ["echo"]. Raises ValueError for whatever belongs to a feed, which the echo server does not have."""
+    if options.transports != ["echo"]:
+        raise ValueError("echo answers on its own and carries no updates: serve it without a transport")
+    if options.schedule != DEFAULT_SCHEDULE or options.duration is not None or given_options(options):
+        raise ValueError("echo has no updates: it goes with --port, --host, --allow-host and --max-connections only")
+    return ["echo"]

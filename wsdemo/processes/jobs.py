@@ -1,0 +1,103 @@
+"""What processes tell each other, all of it ready for JSON: the job that a child is given, its answers, its tally.
+
+A child is started as `python -m wsdemo child KIND` and given its job as the first line on its stdin; the lines after it
+are orders. Every answer is one line on its stdout. Servers, clients and pages are all spoken to in this way.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+Kind = Literal["server", "clients", "live", "echo"]
+
+
+class ServerJob(TypedDict):
+    """What a server is to do. schedule: a `Schedule.recipe`; hold: whether the feed waits for `Start`."""
+
+    transports: list[str]
+    schedule: dict[str, Any]
+    duration_s: float | None
+    hold: bool
+    max_connections: int
+
+
+class ServerAbout(TypedDict):
+    """A server's first answer: where each transport listens, and the feed's start (None while it holds) and epoch."""
+
+    urls: dict[str, str]
+    ports: dict[str, int]
+    t0_ns: int | None
+    epoch: str
+
+
+class Start(TypedDict):
+    """The order to start the clock, at a moment of `time.perf_counter_ns()`."""
+
+    start_ns: int
+
+
+Counters = dict[str, int]
+"""The fields of `meter.Meter`."""
+
+
+class ServerCounters(TypedDict):
+    """A server's answer to every order: the counters of each transport, and the seq of its feed."""
+
+    meters: dict[str, Counters]
+    seq: int
+
+
+class ClientsJob(TypedDict):
+    """What a process of clients is to do.
+
+    probe_port: of a plain TCP echo on the server's host; phases_s: the first poll of each client: as many clients as
+    phases. The rest as for `Workload`.
+    """
+
+    transport: str
+    url: str
+    host: str
+    probe_port: int
+    interval_s: float
+    duration_s: float
+    phases_s: list[float]
+
+
+class ClientsReady(TypedDict):
+    """The first answer of clients, once every one is connected: the one-way delay `d` of the bare line."""
+
+    delay_s: float
+
+
+class Tally(TypedDict):
+    """What one reader asked and heard, times in seconds after the start.
+
+    requests: `(at_s, wasted, opening)` each, wasted None where no answer came; heard: `(seq, received_s, latency_s)`.
+    """
+
+    requests: list[tuple[float, bool | None, bool]]
+    heard: list[tuple[int, float, float]]
+    duplicates: int
+    resets: int
+    failures: int
+    polls_due: int
+
+
+class ClientsTally(TypedDict):
+    """The last answer of clients: a tally for each reader, in the order of its phases."""
+
+    readers: list[Tally]
+
+
+class LiveJob(TypedDict):
+    """What the live page's server is to start with; None for its defaults."""
+
+    speed: float | None
+    interval_s: float | None
+
+
+class LiveAbout(TypedDict):
+    """The live page's first answer."""
+
+    url: str
+    port: int
