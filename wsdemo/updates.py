@@ -1,4 +1,4 @@
-"""Updates and schedules: the workload as data, known before the run. No I/O.
+"""Updates and schedules: the workload as data, known before the run. No I/O but reading a table of moments.
 
 A *schedule* says when the source changes. Because all its moments are known beforehand, theory can predict each
 number of a run *given the schedule*, and a test can check every count.
@@ -9,12 +9,15 @@ way from one process to another, follow from the class.
 
 from __future__ import annotations
 
+import csv
 import itertools
+import json
 import math
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 from wsdemo.catalogue import WEEK_START as WEEK_START
@@ -58,6 +61,7 @@ RATE = Option("--rate", float, "R", f"updates a second (default: {DEFAULT_RATE_P
 SPEED = Option("--speed", float, "S", f"seconds of the week a second (default: {DEFAULT_SPEED:g})")
 START = Option("--start", float, "SECONDS", "where in the week to start (default: 0)")
 SEED = Option("--seed", int, "K", "other luck: another draw of the gaps, another part of the week")
+FILE = Option("--file", str, "MOMENTS.csv", "a table with the column at_s (seconds after the start); others are data")
 
 
 class Schedule(ABC):
@@ -204,7 +208,40 @@ class Earthquakes(Schedule):
         return replace(self, seed=seed, start_s=round(random.Random(seed).random() * week_s(), 3))
 
 
-SCHEDULES: dict[str, type[Schedule]] = {row.kind: row for row in (Every, Poisson, Earthquakes)}
+@dataclass(frozen=True)
+class File(Schedule):
+    """The moments of a table that somebody wrote down: a source of your own. It ends with its last line.
+
+    path: where it was read from; rows: its moments, `(seconds after the start, data)`, ascending. They are kept here,
+    so that a file which changes meanwhile cannot make two processes disagree.
+    """
+
+    path: str
+    rows: tuple[Moment, ...] = field(repr=False)
+    kind: ClassVar[str] = "file"
+    help: ClassVar[str] = "your own moments, from a table (needs --file)"
+    options: ClassVar[tuple[Option, ...]] = (FILE,)
+
+    def __post_init__(self) -> None:
+        # From another process the rows come as JSON's lists.
+        object.__setattr__(self, "rows", tuple((at_s, data) for at_s, data in self.rows))
+
+    @classmethod
+    def from_options(cls, given: Mapping[str, Any]) -> File:
+        if "file" not in given:
+            raise ValueError("--schedule file needs --file with a table that has the column at_s")
+        return from_file(given["file"])
+
+    @property
+    def rate_per_s(self) -> float:
+        last_s = self.rows[-1][0]
+        return len(self.rows) / last_s if last_s > 0 else float(len(self.rows))
+
+    def moments(self) -> Iterator[Moment]:
+        return iter(self.rows)
+
+
+SCHEDULES: dict[str, type[Schedule]] = {row.kind: row for row in (Every, Poisson, Earthquakes, File)}
 """The registry: a new schedule is one class above and one row here."""
 
 
@@ -230,9 +267,51 @@ def earthquakes(speed: float = DEFAULT_SPEED, start_s: float = 0.0) -> Earthquak
     return Earthquakes(float(speed), start_s)
 
 
+def from_file(path: str | Path) -> File:
+    """Return the moments of a CSV file: the column `at_s` in seconds after the start, ascending; others are data.
+
+    What reads as a number is one, everything else is text. Raises ValueError, naming the line, for a table that is
+    none, OSError if the file cannot be read.
+    """
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        try:
+            rows = tuple(_rows(csv.DictReader(file, strict=True)))
+        except (csv.Error, UnicodeDecodeError, ValueError) as error:
+            raise ValueError(f"{path} is no table of moments: {error}") from error
+    if not rows:
+        raise ValueError(f"{path} has no moments: below the heading at_s each line is one update")
+    return File(str(path), rows)
+
+
 def from_recipe(recipe: Mapping[str, Any]) -> Schedule:
     """Return the schedule of which `Schedule.recipe` is."""
     return SCHEDULES[recipe["kind"]](**{name: value for name, value in recipe.items() if name != "kind"})
+
+
+def _rows(table: csv.DictReader[str]) -> Iterator[Moment]:
+    """Yield the moments of a table. Raises ValueError, naming the line, where one is none."""
+    if "at_s" not in (table.fieldnames or ()):
+        raise ValueError(f"its columns are {', '.join(table.fieldnames or ['(none)'])}, and none of them is at_s")
+    before_s = 0.0
+    for row in table:
+        if None in row or None in row.values():
+            raise ValueError(f"line {table.line_num} does not have as many fields as the heading")
+        at_s = _value(row.pop("at_s"))
+        if not _is_number(at_s) or at_s < before_s:
+            raise ValueError(
+                f"line {table.line_num}: at_s must be seconds after the start, in ascending order, not {at_s!r}"
+            )
+        before_s = float(at_s)
+        yield before_s, {name: _value(text) for name, text in row.items()}
+
+
+def _value(text: str) -> Any:
+    """Return what a field of a table says: a number if it is one in JSON, otherwise its text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if _is_number(value) else text
 
 
 def _rate(given: Mapping[str, Any]) -> float:
