@@ -1,13 +1,16 @@
 """The clients' process: it connects all, waits for the start, tallies every reader, and says why it cannot."""
 
 import asyncio
+import itertools
 import socket
 import time
 
 import pytest
 
+from wsdemo.processes import clients
 from wsdemo.processes.children import Child, ChildFailed
 from wsdemo.processes.clients import _AT_A_TIME, _FewAtATime
+from wsdemo.reader import Reader
 from wsdemo.serve import Server
 from wsdemo.theory import phases, poll_times
 from wsdemo.transports import TRANSPORTS
@@ -91,3 +94,41 @@ def test_a_crowd_of_ready_sockets_is_handed_out_a_few_at_a_time():
     for pair in pairs:
         for end in pair:
             end.close()
+
+
+def test_the_one_way_delay_is_half_a_round_trip(monkeypatch):
+    """By a clock that moves 2 ms from when a probe leaves to when it is back."""
+    ticks = itertools.count(0, 2_000_000)
+
+    class Clock:
+        perf_counter_ns = staticmethod(lambda: next(ticks))
+
+    monkeypatch.setattr(clients, "time", Clock)
+
+    async def echo(reader, writer):
+        while data := await reader.read(1024):
+            writer.write(data)
+        writer.close()
+
+    async def scenario():
+        async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
+            return await clients._one_way_delay("127.0.0.1", server.sockets[0].getsockname()[1])
+
+    assert asyncio.run(scenario()) == pytest.approx(0.001)
+
+
+def test_clients_behind_their_timetable_may_go_on(monkeypatch):
+    """After the run those that still have polls to make are waited for; those that only listen are not."""
+    monkeypatch.setattr(clients, "GRACE_S", 0.0)
+
+    async def scenario():
+        behind, listener = Reader(), Reader()
+        behind.polling = True
+        late = asyncio.create_task(asyncio.sleep(0.3))
+        listening = asyncio.create_task(asyncio.sleep(600))
+        job = {"duration_s": 0.01, "interval_s": 0.01}
+        await clients._until_the_end(job, time.perf_counter_ns(), [behind, listener], [late, listening])
+        assert late.done() and not late.cancelled()
+        assert listening.cancelled()
+
+    asyncio.run(scenario())

@@ -4,6 +4,9 @@ import asyncio
 import dataclasses
 import json
 import math
+import subprocess
+import sys
+import time
 
 import psutil
 import pytest
@@ -290,3 +293,26 @@ def test_wasted_requests_are_counted_on_both_sides_and_compared():
 def test_a_real_servers_wasted_requests_are_its_clients(comparison, name):
     """In a run without trouble no note doubts the counts."""
     assert not [note for note in comparison[name].notes if "do not trust" in note]
+
+
+@pytest.mark.parametrize("clients", [1, 9, 20, 23, 100])
+@pytest.mark.parametrize("cores", [1, 2, 3, 16])
+def test_the_answers_of_several_processes_are_put_in_the_clients_order(monkeypatch, clients, cores):
+    """What `_spread` deals out, `_gathered` puts together again: client 7's tally is client 7's."""
+    monkeypatch.setattr(module.os, "cpu_count", lambda: cores)
+    shares = module._spread(list(range(clients)))
+    assert len(shares) == max(1, min(cores, 4, clients // 10))
+    assert module._gathered(shares) == list(range(clients))
+
+
+def test_only_the_cpu_of_the_run_is_counted():
+    """A process that has worked before the clock starts and then sleeps has used none of it."""
+    busy = "import time\nwhile time.process_time() < 0.7: pass\nprint(flush=True)\ntime.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", busy], stdout=subprocess.PIPE) as process:
+        try:
+            process.stdout.readline()
+            cpu_s, peak = asyncio.run(module._watch(process.pid, time.perf_counter_ns(), 0.2, "", False))
+        finally:
+            process.kill()
+    assert 0 <= cpu_s < 0.35
+    assert peak > 2**20

@@ -531,3 +531,137 @@ def test_every_row_has_the_same_two_names_and_its_own_colour():
     rows = list(TRANSPORTS.values())
     assert all(callable(row.module().serve) and callable(row.module().hear) for row in rows)
     assert len({row.colour for row in rows}) == len({row.label for row in rows}) == len(rows) == 5
+
+
+# --- what nobody would notice without these ---------------------------------------------------------------------------
+
+
+def test_an_etag_of_another_history_is_not_this_ones():
+    """A restarted server may stand at the same seq; only the epoch in the tag tells that it is another one."""
+
+    async def scenario():
+        before, after = past(4), past(4)
+        async with aiohttp.ClientSession() as session:
+            async with serving("conditional", before) as (url, _), session.get(url, params={"after": 4}) as response:
+                tag = response.headers["ETag"]
+            async with serving("conditional", after) as (url, _):
+                query = {"after": 4, "epoch": before.epoch}
+                async with session.get(url, params=query, headers={"If-None-Match": tag}) as response:
+                    assert response.status == 200
+                    assert (await response.json())["recovered"] is False
+
+    run(scenario())
+
+
+def test_the_push_table_forgets_who_has_left(monkeypatch):
+    """A reader's place in the table, and its socket, live as long as its connection."""
+    pushes = []
+
+    class Seen(websocket.Push):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            pushes.append(self)
+
+    monkeypatch.setattr(websocket, "Push", Seen)
+
+    async def scenario():
+        async with serving("websocket", past(2)) as (url, _):
+            async with connect(url, proxy=None) as leaver, connect(url, proxy=None) as stayer:
+                for connection in (leaver, stayer):
+                    await connection.recv()
+                (push,) = pushes
+                async with asyncio.timeout(20):
+                    while len(push.readers) < 2:  # noqa: ASYNC110 - the table tells nobody
+                        await asyncio.sleep(0.01)
+                    await leaver.close()
+                    while len(push.readers) > 1:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                assert list(push.readers.values()) == [2]
+
+    run(scenario())
+
+
+async def wait_until_alone(meter):
+    """Wait until the server holds no connection; the bound ends a hopeless wait."""
+    async with asyncio.timeout(20):
+        while meter.open_now:  # noqa: ASYNC110 - the meter tells nobody
+            await asyncio.sleep(0.01)
+
+
+def test_who_does_not_catch_up_in_time_is_cut_off(monkeypatch):
+    """A reader that asks for a long log and then reads nothing holds a connection for CATCH_UP_S, not for ever."""
+    monkeypatch.setattr(websocket, "CATCH_UP_S", 0.1)
+    monkeypatch.setitem(websocket.LIMITS, "close_timeout", 0.1)
+    feed = Feed([Update(seq, 0.0, {"text": "x" * 50_000}) for seq in range(1, 400)], 1000)
+    feed.t0_ns = time.perf_counter_ns() - 10**12
+
+    async def scenario():
+        async with serving("websocket", feed) as (url, meter):
+            with socket.socket() as stalled:
+                stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                stalled.setblocking(False)
+                loop = asyncio.get_running_loop()
+                port = int(url.split(":")[2].split("/")[0])
+                await loop.sock_connect(stalled, ("127.0.0.1", port))
+                await loop.sock_sendall(
+                    stalled,
+                    f"GET /updates?after=0&epoch={feed.epoch} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+                    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode(),
+                )
+                async with asyncio.timeout(20):
+                    while not meter.connections:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                await wait_until_alone(meter)
+
+    run(scenario())
+
+
+def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch):
+    """While nothing happens, a line that starts with a colon comes once a heartbeat (WHATWG HTML, section 9.2.7)."""
+    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.01)
+
+    async def scenario():
+        async with (
+            serving("sse", past(1)) as (url, _),
+            aiohttp.ClientSession() as session,
+            session.get(url) as response,
+        ):
+            comments = 0
+            async with asyncio.timeout(20):
+                async for line in response.content:
+                    comments += line.startswith(b":")
+                    if comments == 5:
+                        return
+
+    run(scenario())
+
+
+def test_a_stream_that_falls_silent_is_left_and_asked_for_again(monkeypatch):
+    """Three heartbeats that do not come mean that the server is gone, although its connection stands."""
+    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.05)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    place = json.dumps({"epoch": "e", "seq": 0, "recovered": True})
+    news = json.dumps({"seq": 1, "at_s": 0.0, "published_at_ns": 0, "data": {}})
+    answers = []
+
+    async def answer(reader, writer):
+        answers.append(asyncio.current_task())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head + f"event: position\ndata: {place}\n\n".encode())
+        if len(answers) == 2:
+            writer.write(f"id: e-1\ndata: {news}\n\n".encode())
+        await reader.read()  # silent from now on, until the client leaves
+        writer.close()
+        await writer.wait_closed()
+
+    async def scenario():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/updates"
+            reader = Reader()
+            async with asyncio.timeout(20), contextlib.aclosing(sse.hear(url, reader)) as deliveries:
+                assert (await anext(deliveries)).seq == 1
+            await asyncio.gather(*answers)
+            assert (len(answers), reader.failures) == (2, 1)
+
+    run(scenario())

@@ -9,7 +9,7 @@ from importlib import resources
 import pytest
 
 from wsdemo import theory
-from wsdemo.updates import SCHEDULES, Schedule, catalogue, earthquakes, every, from_recipe, poisson
+from wsdemo.updates import SCHEDULES, Schedule, Update, catalogue, earthquakes, every, from_file, from_recipe, poisson
 
 
 @pytest.mark.parametrize("schedule", [every(0.3), poisson(5.0), earthquakes(5000)], ids=lambda s: s.kind)
@@ -124,3 +124,63 @@ def test_a_start_outside_the_week_is_refused():
     """There is nothing to replay before or after the catalogued week."""
     with pytest.raises(ValueError, match="inside the week"):
         earthquakes(1, start_s=8 * 24 * 3600)
+
+
+def table(tmp_path, text):
+    path = tmp_path / "arrivals.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_table_of_moments_is_a_schedule(tmp_path):
+    """The column at_s says when; the others are data, numbers where they read as numbers."""
+    schedule = from_file(table(tmp_path, '\ufeffat_s,place,magnitude\n0.5,"Here, there",3\n0.5,x,\n2,NaN,4.5\n'))
+    assert list(schedule.updates()) == [
+        Update(1, 0.5, {"place": "Here, there", "magnitude": 3}),
+        Update(2, 0.5, {"place": "x", "magnitude": ""}),
+        Update(3, 2.0, {"place": "NaN", "magnitude": 4.5}),
+    ]
+    assert schedule.times(2) == [0.5, 0.5]
+    assert schedule.rate_per_s == 1.5
+    assert schedule.with_seed(3) == schedule
+    assert list(from_recipe(json.loads(json.dumps(schedule.recipe()))).updates()) == list(schedule.updates())
+
+
+def test_a_table_is_read_once(tmp_path):
+    """What is measured is what was predicted, although the file has changed meanwhile."""
+    path = table(tmp_path, "at_s\n1\n")
+    schedule = from_file(path)
+    path.write_text("at_s\n1\n2\n", encoding="utf-8")
+    assert from_recipe(schedule.recipe()).times(10) == [1.0]
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("", "none of them is at_s"),
+        ("when,what\n1,x\n", "its columns are when, what"),
+        ("at_s\n", "has no moments"),
+        ("at_s\n2\n1\n", "line 3: at_s must be seconds after the start, in ascending order, not 1"),
+        ("at_s\n-1\n", "line 2: at_s must be"),
+        ("at_s\nsoon\n", "not 'soon'"),
+        ("at_s\nInfinity\n", "not 'Infinity'"),
+        ("at_s\ntrue\n", "not 'true'"),
+        ("at_s,b\n1\n", "line 2 does not have as many fields"),
+        ("at_s\n1,2\n", "line 2 does not have as many fields"),
+    ],
+)
+def test_a_table_that_is_none_is_refused_by_line(tmp_path, text, words):
+    """The sentence names the file, and what is wrong with it."""
+    with pytest.raises(ValueError, match=r"arrivals\.csv") as refused:
+        from_file(table(tmp_path, text))
+    assert words in str(refused.value)
+
+
+def test_the_weeks_are_joined_at_one_mean_gap():
+    """Update 1,708 is the first event again, exactly one week of the schedule later; the third week likewise."""
+    played = [update.at_s for update in itertools.islice(earthquakes(speed=1).updates(), 3415)]
+    first, second, third = played[::1707]
+    times = [at_s for at_s, _ in catalogue()]
+    gap = (times[-1] - times[0]) / (len(times) - 1)
+    assert second - first == pytest.approx(times[-1] + gap)
+    assert third - second == pytest.approx(second - first)

@@ -42,8 +42,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
             return answer
         seq = answer.seq - len(answer.news)
         with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
-            async with sse_response(request) as response:
-                response.ping_interval = HEARTBEAT_S  # type: ignore[attr-defined] # untyped property
+            async with sse_response(request, ping_interval=HEARTBEAT_S) as response:
                 await response.send(
                     json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS
                 )
