@@ -19,6 +19,7 @@ Read the modules in this order; each knows only those before it:
     plots       the figures
     wire        the handshake and the frames by hand, for reading
     jupyter     where a page that a notebook serves is seen from
+    pages       what the servers of pages share
     echo, live  two programs with a page: the first WebSocket, and pull and push side by side
 
 Nothing is imported here, so that a server process holds only what it serves.

@@ -21,9 +21,10 @@ from websockets.asyncio.server import Request, Response, ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
 from wsdemo import jupyter
-from wsdemo.guard import LOOPBACK_NAMES, Guard
+from wsdemo.guard import Guard, authority, is_public, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
+from wsdemo.pages.web import content_type, security_headers
 from wsdemo.processes.children import commands, say
 
 MAX_MESSAGE_BYTES = 128 * 1024
@@ -32,19 +33,8 @@ MAX_MESSAGE_BYTES = 128 * 1024
 MAX_BUFFERED_BYTES = 256 * 1024
 """What may wait for one client in the server's memory; one that falls further behind is cut off."""
 
-PAGES = Path(__file__).with_name("pages")
+PAGES = Path(__file__).with_name("pages") / "echo"
 FILES = {"/": "echo.html", "/echo.css": "echo.css", "/echo.js": "echo.js", "/echo.svg": "echo.svg"}
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-HEADERS = {
-    # Only this site's own files run or load, and a notebook on this site or this machine may show the page.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
-    " connect-src 'self'; base-uri 'none'; form-action 'none';"
-    " frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    # Another server may get the same port tomorrow, and the browser must not show it this page.
-    "Cache-Control": "no-store",
-}
 
 
 def answer() -> str:
@@ -152,16 +142,17 @@ class EchoServer:
     @property
     def url(self) -> str:
         """The socket's address, for programs on this machine."""
-        return f"ws://{self._authority}/ws"
+        return f"ws://{self.authority}/ws"
 
     @property
     def page_url(self) -> str:
         """The page's address, for the browser that shows this notebook; see `jupyter.page_url`."""
-        return jupyter.page_url(self.port) if self.host in LOOPBACK_NAMES else f"http://{self._authority}/"
+        return f"http://{self.authority}/" if is_public(self.host) else jupyter.page_url(self.port)
 
     @property
-    def _authority(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+    def authority(self) -> str:
+        """Host and port, as they stand in both addresses."""
+        return authority(self.host, self.port)
 
     async def start(self) -> EchoServer:
         """Listen. Starting again while it runs changes nothing. Raises OSError if the port cannot be had."""
@@ -234,8 +225,8 @@ class EchoServer:
 def _page(connection: ServerConnection, name: str) -> Response:
     response = connection.respond(HTTPStatus.OK, _read(name))
     del response.headers["Content-Type"]
-    response.headers["Content-Type"] = f"{TYPES[Path(name).suffix]}; charset=utf-8"
-    response.headers.update(HEADERS)
+    response.headers["Content-Type"] = f"{content_type(name)}; charset=utf-8"
+    response.headers.update(security_headers())
     return response
 
 
@@ -270,11 +261,8 @@ async def run(*, supervised: bool = False, max_connections: int = 100, **options
     out = sys.stderr if supervised else sys.stdout
     options["heard"] = partial(print, file=out, flush=True)
     async with EchoServer(max_connections=max_connections, **options) as server:
-        page_url = f"http://{server._authority}/"
-        if server.host not in LOOPBACK_NAMES:
-            print(
-                f"warning: listening on {server.host}, so whoever can reach this machine can connect", file=sys.stderr
-            )
+        page_url = f"http://{server.authority}/"
+        warn_public(server.host)
         say({"urls": {"echo": server.url, "page": page_url}, "ports": {"echo": server.port}})
         if supervised:
             async for _ in commands():

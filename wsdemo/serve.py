@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from wsdemo.feed import Feed
-from wsdemo.guard import LOOPBACK_NAMES, Guard
+from wsdemo.guard import Guard, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
 from wsdemo.processes.children import Child, commands, say
@@ -61,8 +61,7 @@ async def run(
         if not hold:
             feed.start()
         stack.push_async_callback(feed.stop)
-        if host not in LOOPBACK_NAMES:
-            print(f"warning: listening on {host}, so whoever can reach this machine can connect", file=sys.stderr)
+        warn_public(host)
         if supervised:
             probe = await asyncio.start_server(_echo, host, 0)
             stack.callback(probe.close)

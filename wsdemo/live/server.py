@@ -12,20 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from importlib import resources
-from urllib.parse import urlsplit
 
 import psutil
 from aiohttp import web
 
 from wsdemo import jupyter
-from wsdemo.guard import LOOPBACK_NAMES, Guard
+from wsdemo.guard import Guard, authority, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.live import STATIC
 from wsdemo.live.sessions import (
@@ -39,6 +37,7 @@ from wsdemo.live.sessions import (
     read_transport,
 )
 from wsdemo.meter import Meter, listen
+from wsdemo.pages.web import CONTENT_TYPES, content_type, policy_name, security_headers
 from wsdemo.processes.children import commands, say
 from wsdemo.tasks import background
 from wsdemo.transports import TRANSPORTS
@@ -48,7 +47,6 @@ DEFAULT_INTERVAL_S = 1.0
 INTERVAL_RANGE_S = (0.1, 10.0)
 PAGE_CONNECTIONS = 500
 MAX_BODY_BYTES = 1024
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class LiveServer:
@@ -79,7 +77,7 @@ class LiveServer:
     @property
     def url(self) -> str:
         """The page's address, for a browser on this machine."""
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/"
+        return f"http://{authority(self.host, self.port)}/"
 
     async def __aenter__(self) -> LiveServer:
         self._running = self._run()
@@ -132,11 +130,10 @@ class LiveServer:
         )
         # The files are named one by one: what is not listed here cannot be asked for.
         land = resources.files("wsdemo") / "data" / "land.json"
-        app.add_routes([_file("/land.json", land.read_bytes(), "application/json")])
+        app.add_routes([_file("/land.json", land.read_bytes())])
         for path in STATIC.iterdir():
-            if path.suffix in TYPES:
-                name = "/" if path.name == "index.html" else f"/{path.name}"
-                app.add_routes([_file(name, path.read_bytes(), TYPES[path.suffix])])
+            if path.suffix in CONTENT_TYPES:
+                app.add_routes([_file("/" if path.name == "index.html" else f"/{path.name}", path.read_bytes())])
         return app
 
     async def _config(self, _: web.Request) -> web.Response:
@@ -181,10 +178,12 @@ class LiveServer:
         return web.json_response({})
 
 
-def _file(name: str, body: bytes, content_type: str) -> web.RouteDef:
+def _file(name: str, body: bytes) -> web.RouteDef:
+    kind = content_type("index.html" if name == "/" else name)
+
     async def answer(_: web.Request) -> web.Response:
         # A Response is used up by being sent, so each request gets its own.
-        response = web.Response(body=body, content_type=content_type, charset="utf-8")
+        response = web.Response(body=body, content_type=kind, charset="utf-8")
         response.enable_compression()
         return response
 
@@ -203,31 +202,10 @@ async def _read(request: web.Request) -> object:
 
 
 async def _protect(request: web.Request, response: web.StreamResponse) -> None:
-    """Only this site's files run; the page talks to its own host; a notebook on this site or machine may show it."""
-    host = _embeddable(request.host)
-    siblings = f" http://{host}:* ws://{host}:*" if host else ""
-    response.headers.update(
-        {
-            "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
-            f" connect-src 'self'{siblings}; base-uri 'none'; form-action 'none';"
-            " frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            # Another server may get the same port tomorrow, and the browser must not show it this page.
-            "Cache-Control": "no-store",
-        }
-    )
-
-
-def _embeddable(host: str) -> str | None:
-    """Return the name in a Host header if it can stand in a policy without becoming part of its grammar."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return None
-    if re.fullmatch(r"[a-z0-9.-]+", name):
-        return name
-    return f"[{name}]" if re.fullmatch(r"[0-9a-f:.]+", name) else None
+    """The page talks to the ports of its sides too, which are on the host by which it was asked for."""
+    name = policy_name(request.host)
+    siblings = (f"http://{name}:*", f"ws://{name}:*") if name else ()
+    response.headers.update(security_headers(*siblings))
 
 
 async def run(*, opened=None, supervised: bool = False, **options) -> None:
@@ -243,11 +221,7 @@ async def run(*, opened=None, supervised: bool = False, **options) -> None:
             async for _ in commands():
                 say({"sessions": len(server.sessions)})
             return
-        if server.host not in LOOPBACK_NAMES:
-            print(
-                f"warning: listening on {server.host}, so whoever can reach this machine can watch and use its ports",
-                file=sys.stderr,
-            )
+        warn_public(server.host, "watch and use its ports")
         for url in _addresses(server):
             print(url, flush=True)
         print("Ctrl-C stops the page.", file=sys.stderr, flush=True)
@@ -275,7 +249,7 @@ def _addresses(server: LiveServer) -> list[str]:
     family = "6" if server.host == "::" else "4"
     found = sorted(_own_addresses(family))
     shown = found or ["127.0.0.1" if family == "4" else "::1"]
-    return [f"http://{f'[{name}]' if ':' in name else name}:{server.port}/" for name in shown]
+    return [f"http://{authority(name, server.port)}/" for name in shown]
 
 
 def _own_addresses(family: str) -> set[str]:
