@@ -26,6 +26,7 @@ from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
 from wsdemo.pages.web import content_type, security_headers
 from wsdemo.processes.children import commands, say
+from wsdemo.tasks import keep_one
 
 MAX_MESSAGE_BYTES = 128 * 1024
 """The longest message a client may send; a longer one is answered with close code 1009."""
@@ -235,20 +236,13 @@ def _read(name: str) -> str:
     return (PAGES / name).read_text(encoding="utf-8")
 
 
-_started: EchoServer | None = None
-
-
 async def start(**options) -> EchoServer:
     """Start an echo server that lasts beyond this cell, and return it; end it with `await server.stop()`.
 
     Meant for a notebook, where cells are run again: the server of an earlier call is stopped first. It runs in the
     kernel's own event loop and ends with the kernel. The options are those of `EchoServer`.
     """
-    global _started
-    if _started is not None:
-        await _started.stop()
-    _started = await EchoServer(**options).start()
-    return _started
+    return await keep_one("echo", EchoServer(**options))
 
 
 async def run(*, supervised: bool = False, max_connections: int = 100, **options) -> None:

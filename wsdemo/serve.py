@@ -14,6 +14,7 @@ from wsdemo.guard import Guard, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
 from wsdemo.processes.children import Child, commands, say
+from wsdemo.tasks import keep_one
 from wsdemo.transports import find
 from wsdemo.updates import Schedule, every
 
@@ -192,9 +193,6 @@ class Server:
         return await self._child.answer()
 
 
-_started: dict[tuple[str, ...], Server] = {}
-
-
 async def start(*names: str, schedule: Schedule | None = None, **options) -> Server:
     """Start a server that lasts beyond this cell, and return it; end it with `await server.stop()`.
 
@@ -202,7 +200,4 @@ async def start(*names: str, schedule: Schedule | None = None, **options) -> Ser
     is stopped first, so there is only ever one. It ends with the kernel, however the kernel ends.
     """
     server = Server(*names, schedule=schedule, **options)
-    if (earlier := _started.pop(server.names, None)) is not None:
-        await earlier.stop()
-    _started[server.names] = await server.start()
-    return server
+    return await keep_one(("serve", *server.names), server)

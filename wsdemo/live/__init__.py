@@ -81,20 +81,15 @@ class LivePage:
         )
 
 
-_started: LivePage | None = None
-
-
 async def start(**options) -> LivePage:
     """Start the live page so that it lasts beyond this cell, and return it; end it with `await page.stop()`.
 
     Meant for a notebook, where cells are run again: the page of an earlier call is stopped first. It ends with the
     kernel, however the kernel ends. The options are those of `LivePage`.
     """
-    global _started
-    if _started is not None:
-        await _started.stop()
-    _started = await LivePage(**options).start()
-    return _started
+    from wsdemo.tasks import keep_one
+
+    return await keep_one("live", LivePage(**options))
 
 
 def jupyter_tile() -> dict:
