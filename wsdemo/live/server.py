@@ -31,8 +31,8 @@ from wsdemo.live.sessions import (
     MAX_SESSIONS,
     SIDES,
     SPEED_RANGE,
+    Problem,
     Recipe,
-    Refused,
     Sessions,
     read_transport,
 )
@@ -113,7 +113,7 @@ class LiveServer:
                 return web.json_response({"error": refusal.reason}, status=refusal.status)
             try:
                 return await handler(request)
-            except Refused as error:
+            except Problem as error:
                 return web.json_response({"error": str(error)}, status=error.status)
 
         app = web.Application(middlewares=[guarded], client_max_size=MAX_BODY_BYTES)
@@ -165,7 +165,7 @@ class LiveServer:
         session = self.sessions.find(request.match_info["id"])
         message = await _read(request)
         if not isinstance(message, dict) or set(message) != {"side", "transport"} or message["side"] not in SIDES:
-            raise Refused(f"a side is changed with its side ({' or '.join(SIDES)}) and its transport")
+            raise Problem(400, f"a side is changed with its side ({' or '.join(SIDES)}) and its transport")
         port = await session.serve(message["side"], read_transport(message["transport"]))
         return web.json_response({"port": port})
 
@@ -191,14 +191,14 @@ def _file(name: str, body: bytes) -> web.RouteDef:
 
 
 async def _read(request: web.Request) -> object:
-    """Return the JSON of a message. Raises `Refused` for a body that is not declared as JSON or is none."""
+    """Return the JSON of a message. Raises `Problem` for a body that is not declared as JSON or is none."""
     # A form on another site can send text/plain without asking the browser's leave, but not this.
     if request.content_type != "application/json":
-        raise Refused("messages are application/json", 415)
+        raise Problem(415, "messages are application/json")
     try:
         return json.loads(await request.text())
     except (ValueError, RecursionError) as error:
-        raise Refused("the message is not JSON") from error
+        raise Problem(400, "the message is not JSON") from error
 
 
 async def _protect(request: web.Request, response: web.StreamResponse) -> None:
