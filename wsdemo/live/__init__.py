@@ -2,7 +2,7 @@
 
     sessions    what one page is given: a feed of its own, served to its two sides
     server      the page's files and the few messages between page and server
-    *.js        the page, one small module a responsibility; main.js wires them together
+    page/       the browser's files: small modules, wired together by main.js; transports/ has one file a transport
 
 In a notebook, `page = await live.start()` starts it and `page` shows it. This file imports little, since Jupyter reads
 it at its own start for the tile in its launcher.
@@ -14,7 +14,8 @@ import html
 import sys
 from pathlib import Path
 
-STATIC = Path(__file__).parent
+PAGE = Path(__file__).parent / "page"
+"""The browser's files."""
 
 
 class LivePage:
@@ -98,5 +99,5 @@ def jupyter_tile() -> dict:
         "command": [sys.executable, "-m", "wsdemo", "live", "--no-browser", "--port", "{port}"],
         "timeout": 30,
         "new_browser_tab": False,
-        "launcher_entry": {"title": "Pull and push, live", "icon_path": str(STATIC / "icon.svg")},
+        "launcher_entry": {"title": "Pull and push, live", "icon_path": str(PAGE / "icon.svg")},
     }

@@ -25,22 +25,23 @@ from aiohttp import web
 from wsdemo import jupyter
 from wsdemo.guard import Guard, authority, warn_public
 from wsdemo.limits import allow_connections
-from wsdemo.live import STATIC
+from wsdemo.live import PAGE
 from wsdemo.live.sessions import (
     DEFAULT_SPEED,
+    FIRST,
     MAX_SESSIONS,
     SIDES,
     SPEED_RANGE,
     Problem,
     Recipe,
     Sessions,
+    offered,
     read_transport,
 )
 from wsdemo.meter import Meter, listen
 from wsdemo.pages.web import CONTENT_TYPES, content_type, policy_name, security_headers
 from wsdemo.processes.children import commands, say
 from wsdemo.tasks import background
-from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import WEEK_START, catalogue, earthquakes, week_s
 
 DEFAULT_INTERVAL_S = 1.0
@@ -131,19 +132,18 @@ class LiveServer:
         # The files are named one by one: what is not listed here cannot be asked for.
         land = resources.files("wsdemo") / "data" / "land.json"
         app.add_routes([_file("/land.json", land.read_bytes())])
-        for path in STATIC.iterdir():
+        for path in PAGE.rglob("*"):
             if path.suffix in CONTENT_TYPES:
-                app.add_routes([_file("/" if path.name == "index.html" else f"/{path.name}", path.read_bytes())])
+                name = path.relative_to(PAGE).as_posix()
+                app.add_routes([_file("/" if name == "index.html" else f"/{name}", path.read_bytes())])
         return app
 
     async def _config(self, _: web.Request) -> web.Response:
-        rows = TRANSPORTS.values()
+        fields = ("name", "label", "family", "habit", "scheme", "colour")
         return web.json_response(
             {
-                "transports": [
-                    {name: getattr(row, name) for name in ("name", "label", "family", "scheme", "colour")}
-                    for row in rows
-                ],
+                "transports": [{field: getattr(row, field) for field in fields} for row in offered()],
+                "sides": FIRST,
                 "speed": self._speed,
                 "interval_s": self._interval_s,
                 "interval_range_s": INTERVAL_RANGE_S,

@@ -19,11 +19,14 @@ from dataclasses import dataclass
 
 from wsdemo.feed import LOG_SIZE, Feed
 from wsdemo.guard import Guard
+from wsdemo.live import PAGE
 from wsdemo.meter import Meter, listen
-from wsdemo.transports import TRANSPORTS, find
+from wsdemo.transports import TRANSPORTS, Transport
 from wsdemo.updates import earthquakes
 
-SIDES = ("left", "right")
+FIRST = {"left": "polling", "right": "websocket"}
+"""The sides of a page, and the transport that each begins with."""
+SIDES = tuple(FIRST)
 DEFAULT_SPEED = 120.0
 """Two minutes of the week a second: an earthquake every three seconds, which a person can follow."""
 SPEED_RANGE = (1.0, 20_000.0)
@@ -217,14 +220,19 @@ class Sessions:
         await asyncio.gather(*self._closing)
 
 
+def offered() -> list[Transport]:
+    """Return the transports by which a page can hear: the rows of the registry after which a file of it is named."""
+    return [row for row in TRANSPORTS.values() if (PAGE / "transports" / f"{row.name}.js").is_file()]
+
+
 def read_transport(name: object) -> str:
-    """Return the name of a transport. Raises `Problem`, naming those that exist, for anything else."""
+    """Return the name of a transport. Raises `Problem`, naming those that are offered, for anything else."""
+    names = [row.name for row in offered()]
     if not isinstance(name, str):
         raise Problem(400, "a transport is named by a text")
-    try:
-        return find([name[:40]])[0].name
-    except ValueError as error:
-        raise Problem(400, str(error)) from error
+    if name not in names:
+        raise Problem(400, f"there is no transport {name[:40]!r} on this page: choose from {', '.join(names)}")
+    return name
 
 
 def _number(message: dict, name: str, low: float, high: float) -> float:
