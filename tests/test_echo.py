@@ -351,22 +351,25 @@ CASES = HANDSHAKES + MESSAGES + FRAGMENTS + UTF8 + CONTROL
 class ServerProcess:
     """An echo server in a process of its own, as `children.Child` starts one, spoken to without an event loop."""
 
-    def __init__(self, *arguments: str):
+    def __init__(self, **options: float):
         self.process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [sys.executable, "-m", "wsdemo", "child", "echo"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             env={name: value for name, value in os.environ.items() if not name.startswith("JUPYTERHUB_")},
         )
+        job = {"max_connections": 100, "open_timeout_s": 5, "keepalive_s": 20} | options
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
         self.address = "127.0.0.1", json.loads(self.process.stdout.readline())["ports"]["echo"]
         self.host = f"127.0.0.1:{self.address[1]}"
 
     def counters(self) -> dict[str, int]:
         self.process.stdin.write("{}\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())["echo"]
+        return json.loads(self.process.stdout.readline())
 
     def rss(self) -> int:
         """Return the resident memory of the process in bytes."""
@@ -489,7 +492,7 @@ def play(server: ServerProcess, case: Case) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
-    process = ServerProcess("-m", "wsdemo", "serve", "echo", "--supervised")
+    process = ServerProcess()
     yield process
     process.stop()
 
@@ -501,17 +504,10 @@ def healthy(server: ServerProcess) -> Iterator[Peer]:
         yield peer.open()
 
 
-HASTY = """
-import asyncio
-from wsdemo import echo
-asyncio.run(echo.run(supervised=True, open_timeout_s=1, keepalive_s=1))
-"""
-
-
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[ServerProcess]:
     """The same server with limits of a second instead of 5 and 20."""
-    process = ServerProcess("-c", HASTY)
+    process = ServerProcess(open_timeout_s=1, keepalive_s=1)
     yield process
     process.stop()
 
@@ -572,7 +568,7 @@ def test_a_slow_sender_is_heard(server: ServerProcess, healthy: Peer):
 
 
 def test_a_full_server_says_so():
-    process = ServerProcess("-m", "wsdemo", "serve", "echo", "--supervised", "--max-connections", "2")
+    process = ServerProcess(max_connections=2)
     try:
         with Peer(process) as one, Peer(process) as two:
             assert [one.open().say(), two.open().say()] == ["time", "time"]

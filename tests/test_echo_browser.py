@@ -16,6 +16,7 @@ from websockets.asyncio.server import serve
 
 from wsdemo import echo
 from wsdemo.echo import EchoServer
+from wsdemo.pages.web import security_headers
 
 try:
     from playwright.sync_api import expect
@@ -270,7 +271,7 @@ def test_control_the_same_message_fires_where_innerhtml_shows_it(page):
 
 def test_the_policy_of_our_page_would_have_held_back_even_innerhtml(page):
     """The second line of defence: with our Content-Security-Policy the image is there, its script does not run."""
-    with in_background(unguarded(UNSAFE_PAGE, HOSTILE, echo.HEADERS)) as port:
+    with in_background(unguarded(UNSAFE_PAGE, HOSTILE, security_headers())) as port:
         page.goto(f"http://127.0.0.1:{port}/")
         expect(page.locator("#log img")).to_have_count(1)
         complaint(page, "Executing inline event handler violates")

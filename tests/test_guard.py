@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsdemo.guard import Guard
+from wsdemo.guard import Guard, authority, is_public, warn_public
 
 
 def status(guard, **headers):
@@ -101,3 +101,22 @@ def test_a_full_server_says_so():
     assert guard.refusal({"Host": "localhost"}, 3) is None
     refusal = guard.refusal({"Host": "localhost"}, 4)
     assert refusal.status == 503 and "All 3 connections" in refusal.reason
+
+
+def test_an_ipv6_address_stands_in_brackets():
+    """Otherwise its last colon would be taken for the port's."""
+    assert authority("127.0.0.1", 80) == "127.0.0.1:80"
+    assert authority("localhost", 80) == "localhost:80"
+    assert authority("::1", 80) == "[::1]:80"
+
+
+@pytest.mark.parametrize(
+    "host, public", [("127.0.0.1", False), ("::1", False), ("localhost", False), ("0.0.0.0", True)]
+)
+def test_who_listens_for_everybody_is_warned(capsys, host, public):
+    """On stderr, in one line that says what others can do; on loopback nothing is said."""
+    assert is_public(host) == public
+    warn_public(host, "use its ports")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (f"warning: listening on {host}, so whoever can reach this machine can use its ports\n" * public)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import re
 import socket
@@ -14,7 +15,7 @@ import pytest
 
 from wsdemo import live
 from wsdemo.live.server import LiveServer, week_s
-from wsdemo.live.sessions import IDLE_S, SILENT_S
+from wsdemo.live.sessions import FIRST, IDLE_S, SILENT_S, offered
 from wsdemo.processes.children import ChildFailed
 from wsdemo.reader import Reader
 from wsdemo.serve import new_event_loop
@@ -143,6 +144,46 @@ def test_a_beat_tells_the_clock_and_each_sides_counters():
     run(scenario())
 
 
+def test_what_is_offered_has_a_file_on_the_page():
+    """Every transport of the registry has one; both sides begin with one that is offered."""
+    assert [row.name for row in offered()] == list(TRANSPORTS)
+    assert set(FIRST.values()) <= set(TRANSPORTS)
+
+    async def scenario():
+        async with page() as (server, ask), aiohttp.ClientSession() as http:
+            _, config = await ask("config")
+            assert {row["name"]: row["habit"] for row in config["transports"]} == {
+                row.name: row.habit for row in TRANSPORTS.values()
+            }
+            for row in config["transports"]:
+                async with http.get(f"{server.url}transports/{row['name']}.js") as response:
+                    assert response.status == 200 and response.content_type == "text/javascript"
+                    hear = re.compile(r"^export (async )?function hear\(side, url, signal\)", re.MULTILINE)
+                    assert hear.search(await response.text())
+
+    run(scenario())
+
+
+def test_a_transport_that_the_page_cannot_hear_is_not_offered(monkeypatch):
+    """A row whose file is missing: `config` leaves it out, and a session is refused it, with those that there are."""
+    pigeon = dataclasses.replace(TRANSPORTS["polling"], name="pigeon", label="Pigeon")
+    monkeypatch.setitem(TRANSPORTS, "pigeon", pigeon)
+
+    async def scenario():
+        async with page() as (_, ask):
+            _, config = await ask("config")
+            assert "pigeon" not in [row["name"] for row in config["transports"]]
+            status, answer = await ask("session", RECIPE | {"left": "pigeon"})
+            assert status == 400 and "'pigeon'" in answer["error"] and "choose from polling, " in answer["error"]
+            assert answer["error"].count("pigeon") == 1
+            _, about = await ask("session", RECIPE)
+            change = {"side": "left", "transport": "pigeon"}
+            status, answer = await ask(f"session/{about['id']}/side", change)
+            assert status == 400 and "'pigeon'" in answer["error"]
+
+    run(scenario())
+
+
 BAD_RECIPES = [
     *[RECIPE | {"speed": value} for value in (0, -1, 1e9, "240", True, None, [], float("nan"), float("inf"))],
     *[RECIPE | {"start_s": value} for value in (-1, 1e9, "0", False, None)],
@@ -231,7 +272,7 @@ def test_a_bad_change_of_side_is_refused_and_changes_nothing(message):
         ({}, 200),
     ],
 )
-@pytest.mark.parametrize("path", ["", "config", "main.js", "session"])
+@pytest.mark.parametrize("path", ["", "config", "main.js", "transports/polling.js", "session"])
 def test_strangers_are_refused_everywhere(headers, status, path):
     """The page, its files and its messages are guarded alike; a refused message starts nothing."""
 
@@ -294,7 +335,16 @@ def test_only_the_named_files_are_served():
 
     async def scenario():
         async with page() as (server, _), aiohttp.ClientSession() as http:
-            for path in ("server.py", "__init__.py", "../guard.py", "%2e%2e/guard.py", "..%2fguard.py", "main.js/"):
+            for path in (
+                "server.py",
+                "__init__.py",
+                "../server.py",
+                "%2e%2e/server.py",
+                "..%2fserver.py",
+                "transports/",
+                "transports/%2e%2e/%2e%2e/server.py",
+                "main.js/",
+            ):
                 async with http.get(server.url + path) as response:
                     assert response.status == 404, path
             for path in ("", "main.js", "style.css", "icon.svg", "land.json", "config"):
@@ -479,4 +529,4 @@ def test_the_tile_starts_the_page_on_the_port_it_is_given():
     """The command is complete but for the port, and the icon is a file."""
     tile = live.jupyter_tile()
     assert tile["command"][1:4] == ["-m", "wsdemo", "live"] and "{port}" in tile["command"]
-    assert (live.STATIC / "icon.svg").samefile(tile["launcher_entry"]["icon_path"])
+    assert (live.PAGE / "icon.svg").samefile(tile["launcher_entry"]["icon_path"])

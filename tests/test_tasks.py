@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from wsdemo.tasks import background
+from wsdemo.tasks import background, keep_one
 
 
 async def fail():
@@ -61,5 +61,38 @@ def test_cancelling_from_outside_stays_a_cancellation():
         with pytest.raises(asyncio.CancelledError):
             await task
         assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(scenario())
+
+
+class Told:
+    """Something that lasts, and writes down what it was told."""
+
+    def __init__(self, name, told):
+        self.name, self.told = name, told
+
+    async def start(self):
+        self.told.append(f"start {self.name}")
+        if self.name == "broken":
+            raise OSError("it cannot start")
+
+    async def stop(self):
+        self.told.append(f"stop {self.name}")
+
+
+def test_one_of_each_kind_is_kept():
+    """The earlier one is stopped before the new one starts, as it may hold the port; other kinds are left alone."""
+
+    async def scenario():
+        told = []
+        one = await keep_one("test", Told("one", told))
+        await keep_one("test of another kind", Told("other", told))
+        two = await keep_one("test", Told("two", told))
+        assert (one.name, two.name) == ("one", "two")
+        assert told == ["start one", "start other", "stop one", "start two"]
+        with pytest.raises(OSError):
+            await keep_one("test", Told("broken", told))
+        await keep_one("test", Told("last", told))
+        assert told[4:] == ["stop two", "start broken", "start last"]
 
     asyncio.run(scenario())

@@ -9,22 +9,26 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import websockets
 from websockets.asyncio.server import Request, Response, ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
 from wsdemo import jupyter
-from wsdemo.guard import LOOPBACK_NAMES, Guard
+from wsdemo.guard import Guard, authority, is_public, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
-from wsdemo.processes.children import commands, say
+from wsdemo.pages.web import content_type, security_headers
+from wsdemo.processes.children import say
+from wsdemo.processes.jobs import EchoAbout, EchoJob
+from wsdemo.tasks import keep_one
 
 MAX_MESSAGE_BYTES = 128 * 1024
 """The longest message a client may send; a longer one is answered with close code 1009."""
@@ -32,19 +36,8 @@ MAX_MESSAGE_BYTES = 128 * 1024
 MAX_BUFFERED_BYTES = 256 * 1024
 """What may wait for one client in the server's memory; one that falls further behind is cut off."""
 
-PAGES = Path(__file__).with_name("pages")
+PAGES = Path(__file__).with_name("pages") / "echo"
 FILES = {"/": "echo.html", "/echo.css": "echo.css", "/echo.js": "echo.js", "/echo.svg": "echo.svg"}
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-HEADERS = {
-    # Only this site's own files run or load, and a notebook on this site or this machine may show the page.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
-    " connect-src 'self'; base-uri 'none'; form-action 'none';"
-    " frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    # Another server may get the same port tomorrow, and the browser must not show it this page.
-    "Cache-Control": "no-store",
-}
 
 
 def answer() -> str:
@@ -152,16 +145,22 @@ class EchoServer:
     @property
     def url(self) -> str:
         """The socket's address, for programs on this machine."""
-        return f"ws://{self._authority}/ws"
+        return f"ws://{self.authority}/ws"
 
     @property
     def page_url(self) -> str:
         """The page's address, for the browser that shows this notebook; see `jupyter.page_url`."""
-        return jupyter.page_url(self.port) if self.host in LOOPBACK_NAMES else f"http://{self._authority}/"
+        return f"http://{self.authority}/" if is_public(self.host) else jupyter.page_url(self.port)
 
     @property
-    def _authority(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+    def authority(self) -> str:
+        """Host and port, as they stand in both addresses."""
+        return authority(self.host, self.port)
+
+    def about(self) -> EchoAbout:
+        """Return where it listens."""
+        page = f"http://{self.authority}/"
+        return {"urls": {"echo": self.url, "page": page}, "ports": {"echo": self.port}}
 
     async def start(self) -> EchoServer:
         """Listen. Starting again while it runs changes nothing. Raises OSError if the port cannot be had."""
@@ -234,8 +233,8 @@ class EchoServer:
 def _page(connection: ServerConnection, name: str) -> Response:
     response = connection.respond(HTTPStatus.OK, _read(name))
     del response.headers["Content-Type"]
-    response.headers["Content-Type"] = f"{TYPES[Path(name).suffix]}; charset=utf-8"
-    response.headers.update(HEADERS)
+    response.headers["Content-Type"] = f"{content_type(name)}; charset=utf-8"
+    response.headers.update(security_headers())
     return response
 
 
@@ -244,45 +243,37 @@ def _read(name: str) -> str:
     return (PAGES / name).read_text(encoding="utf-8")
 
 
-_started: EchoServer | None = None
-
-
 async def start(**options) -> EchoServer:
     """Start an echo server that lasts beyond this cell, and return it; end it with `await server.stop()`.
 
     Meant for a notebook, where cells are run again: the server of an earlier call is stopped first. It runs in the
     kernel's own event loop and ends with the kernel. The options are those of `EchoServer`.
     """
-    global _started
-    if _started is not None:
-        await _started.stop()
-    _started = await EchoServer(**options).start()
-    return _started
+    return await keep_one("echo", EchoServer(**options))
 
 
-async def run(*, supervised: bool = False, max_connections: int = 100, **options) -> None:
-    """Serve in a process of its own: `python -m wsdemo serve echo`. Runs until cancelled, or until stdin ends.
+async def run(*, max_connections: int = 100, **options: Any) -> None:
+    """Serve for people until cancelled: `python -m wsdemo serve echo`. Arguments as for `EchoServer`.
 
-    The first line on stdout is JSON with the addresses; what clients say follows it. supervised: each command on
-    stdin is answered with the counters on stdout, and what clients say goes to stderr. The rest as for `EchoServer`.
+    The first line on stdout is JSON with the addresses; what clients say follows it.
     """
     allow_connections(max_connections)
-    out = sys.stderr if supervised else sys.stdout
-    options["heard"] = partial(print, file=out, flush=True)
-    async with EchoServer(max_connections=max_connections, **options) as server:
-        page_url = f"http://{server._authority}/"
-        if server.host not in LOOPBACK_NAMES:
-            print(
-                f"warning: listening on {server.host}, so whoever can reach this machine can connect", file=sys.stderr
-            )
-        say({"urls": {"echo": server.url, "page": page_url}, "ports": {"echo": server.port}})
-        if supervised:
-            async for _ in commands():
-                say({"echo": server.meter.snapshot()})
-        else:
-            print(
-                f"The echo server's page: {page_url}\nIts WebSocket: {server.url}\nCtrl-C stops the server.",
-                file=sys.stderr,
-                flush=True,
-            )
-            await asyncio.Event().wait()
+    async with EchoServer(max_connections=max_connections, heard=partial(print, flush=True), **options) as server:
+        warn_public(server.host)
+        say(server.about())
+        print(
+            f"The echo server's page: {server.about()['urls']['page']}\nIts WebSocket: {server.url}\n"
+            "Ctrl-C stops the server.",
+            file=sys.stderr,
+            flush=True,
+        )
+        await asyncio.Event().wait()
+
+
+async def run_child(job: EchoJob, orders: AsyncIterator[Any]) -> None:
+    """Serve in a child process until stdin ends; each order is answered with the counters. What is said is not shown."""
+    allow_connections(job["max_connections"])
+    async with EchoServer(**job, heard=lambda _: None) as server:
+        say(server.about())
+        async for _ in orders:
+            say(server.meter.snapshot())

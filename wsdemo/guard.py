@@ -1,4 +1,4 @@
-"""Who may ask: the checks of the Host and Origin headers. Knows no transport and no library.
+"""Who may ask: the checks of the Host and Origin headers, and how a server's own address is spelt. Knows no transport.
 
 A server on 127.0.0.1 is not private by itself. Any page in the same browser can send it requests (so the Origin is
 checked), and a page whose own name is made to resolve to 127.0.0.1 can even read the answers, which is called DNS
@@ -8,11 +8,33 @@ rebinding (so the Host is checked).
 from __future__ import annotations
 
 import ipaddress
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def in_brackets(host: str) -> str:
+    """Return a host as addresses spell it: an IPv6 address in brackets (RFC 3986 section 3.2.2), a name as it is."""
+    return f"[{host}]" if ":" in host else host
+
+
+def authority(host: str, port: int) -> str:
+    """Return "host:port" as it stands in an address: "127.0.0.1:8000", "[::1]:8000"."""
+    return f"{in_brackets(host)}:{port}"
+
+
+def is_public(host: str) -> bool:
+    """Whether a server that listens on this address can be reached from other machines."""
+    return host not in LOOPBACK_NAMES
+
+
+def warn_public(host: str, what: str = "connect") -> None:
+    """Say on stderr, if others can reach a server on this address, `what` they can do then."""
+    if is_public(host):
+        print(f"warning: listening on {host}, so whoever can reach this machine can {what}", file=sys.stderr)
 
 
 @dataclass(frozen=True)
@@ -46,7 +68,7 @@ class Guard:
         self.max_connections = max_connections
         self._page_ports = frozenset(page_ports)
         self._names = LOOPBACK_NAMES | {name.lower() for name in allowed_hosts}
-        self._any_address = bound_host not in LOOPBACK_NAMES
+        self._any_address = is_public(bound_host)
 
     def refusal(self, headers: Mapping[str, str], open_now: int = 0) -> Refusal | None:
         """Return why a request with these headers must be refused while `open_now` connections are open, or None."""
@@ -67,7 +89,7 @@ class Guard:
         Source: WHATWG Fetch, section 3.2 (CORS protocol). Empty for pages of this server and for other programs.
         """
         origin, host = headers.get("Origin"), headers.get("Host", "")
-        if origin is None or not self._welcomes(origin, host) or _authority(origin) == host.lower():
+        if origin is None or not self._welcomes(origin, host) or _netloc(origin) == host.lower():
             return {}
         return {
             "Access-Control-Allow-Origin": origin,
@@ -78,7 +100,7 @@ class Guard:
 
     def _welcomes(self, origin: str, host: str) -> bool:
         # The same rule as gorilla/websocket's default, the Origin's host and port are the Host's, and our own pages.
-        if _authority(origin) == host.lower():
+        if _netloc(origin) == host.lower():
             return True
         try:
             page = urlsplit(origin)
@@ -97,7 +119,7 @@ def _host_name(host: str) -> str | None:
         return None
 
 
-def _authority(origin: str) -> str:
+def _netloc(origin: str) -> str:
     """Return "host:port" of an origin such as "http://127.0.0.1:8000", "" for "null" and other nonsense."""
     try:
         return urlsplit(origin).netloc.lower()

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from wsdemo.feed import Feed
-from wsdemo.guard import LOOPBACK_NAMES, Guard
+from wsdemo.guard import Guard, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
 from wsdemo.processes.children import Child, say
 from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Start
+from wsdemo.tasks import keep_one
 from wsdemo.transports import find
 from wsdemo.updates import Schedule, every, from_recipe
 
@@ -86,8 +87,7 @@ async def run(names: Sequence[str], schedule: Schedule, *, host: str = "127.0.0.
     The first line on stdout is JSON with the addresses, the ports, t0 and the epoch; the sentences are on stderr.
     """
     async with serving(names, schedule, host=host, **options) as served:
-        if host not in LOOPBACK_NAMES:
-            print(f"warning: listening on {host}, so whoever can reach this machine can connect", file=sys.stderr)
+        warn_public(host)
         say(served.about())
         for transport in find(names):
             print(f"{transport.label}: {served.urls[transport.name]}", file=sys.stderr)
@@ -236,9 +236,6 @@ class Server:
         return self._child
 
 
-_started: dict[tuple[str, ...], Server] = {}
-
-
 async def start(*names: str, schedule: Schedule | None = None, **options: Any) -> Server:
     """Start a server that lasts beyond this cell, and return it; end it with `await server.stop()`.
 
@@ -246,7 +243,4 @@ async def start(*names: str, schedule: Schedule | None = None, **options: Any) -
     is stopped first, so there is only ever one. It ends with the kernel, however the kernel ends.
     """
     server = Server(*names, schedule=schedule, **options)
-    if (earlier := _started.pop(server.names, None)) is not None:
-        await earlier.stop()
-    _started[server.names] = await server.start()
-    return server
+    return await keep_one(("serve", *server.names), server)

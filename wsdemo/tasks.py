@@ -1,17 +1,17 @@
-"""Tasks that run beside a block and never get lost, and cells that can be stopped while they wait."""
+"""Tasks that run beside a block and never get lost, servers that outlast a cell, cells that can be stopped."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Hashable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 
 @asynccontextmanager
-async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def background(*coroutines: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
     """Run coroutines beside the body; cancel them when it ends.
 
     If one of them fails, the body is cancelled and the failure comes out as itself. A bare TaskGroup would raise an
@@ -31,6 +31,30 @@ async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[No
     if failure is not None:
         # Raised after the except block, so that the group is not attached as its context.
         raise failure
+
+
+class Lasting(Protocol):
+    """What can be started and stopped, each more than once: a server, a page."""
+
+    async def start(self) -> object: ...
+
+    async def stop(self) -> object: ...
+
+
+One = TypeVar("One", bound=Lasting)
+_kept: dict[Hashable, Lasting] = {}
+
+
+async def keep_one(key: Hashable, new: One) -> One:
+    """Start `new` so that it lasts beyond this cell, and return it; first stop what an earlier call kept under `key`.
+
+    For notebooks, where cells are run again: without it each run would leave a server behind.
+    """
+    if (earlier := _kept.pop(key, None)) is not None:
+        await earlier.stop()
+    await new.start()
+    _kept[key] = new
+    return new
 
 
 def wake_for_signals() -> None:

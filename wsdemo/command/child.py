@@ -49,4 +49,17 @@ def _clients(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     return clients.run_child, clients.new_event_loop()
 
 
-KINDS = {"server": _server, "clients": _clients}
+def _live(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
+    from wsdemo import serve
+    from wsdemo.live import server
+
+    return server.run_child, serve.new_event_loop()
+
+
+def _echo(job: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
+    from wsdemo import echo, serve
+
+    return echo.run_child, serve.new_event_loop(job["max_connections"])
+
+
+KINDS = {"server": _server, "clients": _clients, "live": _live, "echo": _echo}

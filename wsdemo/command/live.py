@@ -39,6 +39,6 @@ def run(options: argparse.Namespace) -> None:
         port=options.port,
         allowed_hosts=options.allow_host,
         opened=webbrowser.open if not options.no_browser and has_browser() else None,
-        **start,  # type: ignore[arg-type] # names of two numbers, which mypy cannot see
+        **start,
     )
     until_stopped(page, serve.new_event_loop)

@@ -2,7 +2,7 @@
 
     sessions    what one page is given: a feed of its own, served to its two sides
     server      the page's files and the few messages between page and server
-    *.js        the page, one small module a responsibility; main.js wires them together
+    page/       the browser's files: small modules, wired together by main.js; transports/ has one file a transport
 
 In a notebook, `page = await live.start()` starts it and `page` shows it. This file imports little, since Jupyter reads
 it at its own start for the tile in its launcher.
@@ -14,7 +14,8 @@ import html
 import sys
 from pathlib import Path
 
-STATIC = Path(__file__).parent
+PAGE = Path(__file__).parent / "page"
+"""The browser's files."""
 
 
 class LivePage:
@@ -25,8 +26,7 @@ class LivePage:
     """
 
     def __init__(self, *, speed: float | None = None, interval_s: float | None = None, height_px: int = 900):
-        options = {"--speed": speed, "--interval": interval_s}
-        self._arguments = [str(word) for pair in options.items() if pair[1] is not None for word in pair]
+        self._start = {"speed": speed, "interval_s": interval_s}
         self._height_px = height_px
         self._child = None
         self.port = 0
@@ -53,7 +53,7 @@ class LivePage:
         from wsdemo.processes.children import Child
 
         if not self.running:
-            self._child = Child("live", "--supervised", "--no-browser", *self._arguments)
+            self._child = Child("live", self._start)
             try:
                 self.port = (await self._child.answer())["port"]
             except BaseException:
@@ -81,20 +81,15 @@ class LivePage:
         )
 
 
-_started: LivePage | None = None
-
-
 async def start(**options) -> LivePage:
     """Start the live page so that it lasts beyond this cell, and return it; end it with `await page.stop()`.
 
     Meant for a notebook, where cells are run again: the page of an earlier call is stopped first. It ends with the
     kernel, however the kernel ends. The options are those of `LivePage`.
     """
-    global _started
-    if _started is not None:
-        await _started.stop()
-    _started = await LivePage(**options).start()
-    return _started
+    from wsdemo.tasks import keep_one
+
+    return await keep_one("live", LivePage(**options))
 
 
 def jupyter_tile() -> dict:
@@ -103,5 +98,5 @@ def jupyter_tile() -> dict:
         "command": [sys.executable, "-m", "wsdemo", "live", "--no-browser", "--port", "{port}"],
         "timeout": 30,
         "new_browser_tab": False,
-        "launcher_entry": {"title": "Pull and push, live", "icon_path": str(STATIC / "icon.svg")},
+        "launcher_entry": {"title": "Pull and push, live", "icon_path": str(PAGE / "icon.svg")},
     }

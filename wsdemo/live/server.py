@@ -12,43 +12,44 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from importlib import resources
-from urllib.parse import urlsplit
+from typing import Any
 
 import psutil
 from aiohttp import web
 
 from wsdemo import jupyter
-from wsdemo.guard import LOOPBACK_NAMES, Guard
+from wsdemo.guard import Guard, authority, warn_public
 from wsdemo.limits import allow_connections
-from wsdemo.live import STATIC
+from wsdemo.live import PAGE
 from wsdemo.live.sessions import (
     DEFAULT_SPEED,
+    FIRST,
     MAX_SESSIONS,
     SIDES,
     SPEED_RANGE,
+    Problem,
     Recipe,
-    Refused,
     Sessions,
+    offered,
     read_transport,
 )
 from wsdemo.meter import Meter, listen
-from wsdemo.processes.children import commands, say
+from wsdemo.pages.web import CONTENT_TYPES, content_type, policy_name, security_headers
+from wsdemo.processes.children import say
+from wsdemo.processes.jobs import LiveAbout, LiveJob
 from wsdemo.tasks import background
-from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import WEEK_START, catalogue, earthquakes, week_s
 
 DEFAULT_INTERVAL_S = 1.0
 INTERVAL_RANGE_S = (0.1, 10.0)
 PAGE_CONNECTIONS = 500
 MAX_BODY_BYTES = 1024
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 class LiveServer:
@@ -79,7 +80,7 @@ class LiveServer:
     @property
     def url(self) -> str:
         """The page's address, for a browser on this machine."""
-        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/"
+        return f"http://{authority(self.host, self.port)}/"
 
     async def __aenter__(self) -> LiveServer:
         self._running = self._run()
@@ -115,7 +116,7 @@ class LiveServer:
                 return web.json_response({"error": refusal.reason}, status=refusal.status)
             try:
                 return await handler(request)
-            except Refused as error:
+            except Problem as error:
                 return web.json_response({"error": str(error)}, status=error.status)
 
         app = web.Application(middlewares=[guarded], client_max_size=MAX_BODY_BYTES)
@@ -132,21 +133,19 @@ class LiveServer:
         )
         # The files are named one by one: what is not listed here cannot be asked for.
         land = resources.files("wsdemo") / "data" / "land.json"
-        app.add_routes([_file("/land.json", land.read_bytes(), "application/json")])
-        for path in STATIC.iterdir():
-            if path.suffix in TYPES:
-                name = "/" if path.name == "index.html" else f"/{path.name}"
-                app.add_routes([_file(name, path.read_bytes(), TYPES[path.suffix])])
+        app.add_routes([_file("/land.json", land.read_bytes())])
+        for path in PAGE.rglob("*"):
+            if path.suffix in CONTENT_TYPES:
+                name = path.relative_to(PAGE).as_posix()
+                app.add_routes([_file("/" if name == "index.html" else f"/{name}", path.read_bytes())])
         return app
 
     async def _config(self, _: web.Request) -> web.Response:
-        rows = TRANSPORTS.values()
+        fields = ("name", "label", "family", "habit", "scheme", "colour")
         return web.json_response(
             {
-                "transports": [
-                    {name: getattr(row, name) for name in ("name", "label", "family", "scheme", "colour")}
-                    for row in rows
-                ],
+                "transports": [{field: getattr(row, field) for field in fields} for row in offered()],
+                "sides": FIRST,
                 "speed": self._speed,
                 "interval_s": self._interval_s,
                 "interval_range_s": INTERVAL_RANGE_S,
@@ -168,7 +167,7 @@ class LiveServer:
         session = self.sessions.find(request.match_info["id"])
         message = await _read(request)
         if not isinstance(message, dict) or set(message) != {"side", "transport"} or message["side"] not in SIDES:
-            raise Refused(f"a side is changed with its side ({' or '.join(SIDES)}) and its transport")
+            raise Problem(400, f"a side is changed with its side ({' or '.join(SIDES)}) and its transport")
         port = await session.serve(message["side"], read_transport(message["transport"]))
         return web.json_response({"port": port})
 
@@ -181,10 +180,12 @@ class LiveServer:
         return web.json_response({})
 
 
-def _file(name: str, body: bytes, content_type: str) -> web.RouteDef:
+def _file(name: str, body: bytes) -> web.RouteDef:
+    kind = content_type("index.html" if name == "/" else name)
+
     async def answer(_: web.Request) -> web.Response:
         # A Response is used up by being sent, so each request gets its own.
-        response = web.Response(body=body, content_type=content_type, charset="utf-8")
+        response = web.Response(body=body, content_type=kind, charset="utf-8")
         response.enable_compression()
         return response
 
@@ -192,62 +193,43 @@ def _file(name: str, body: bytes, content_type: str) -> web.RouteDef:
 
 
 async def _read(request: web.Request) -> object:
-    """Return the JSON of a message. Raises `Refused` for a body that is not declared as JSON or is none."""
+    """Return the JSON of a message. Raises `Problem` for a body that is not declared as JSON or is none."""
     # A form on another site can send text/plain without asking the browser's leave, but not this.
     if request.content_type != "application/json":
-        raise Refused("messages are application/json", 415)
+        raise Problem(415, "messages are application/json")
     try:
         return json.loads(await request.text())
     except (ValueError, RecursionError) as error:
-        raise Refused("the message is not JSON") from error
+        raise Problem(400, "the message is not JSON") from error
 
 
 async def _protect(request: web.Request, response: web.StreamResponse) -> None:
-    """Only this site's files run; the page talks to its own host; a notebook on this site or machine may show it."""
-    host = _embeddable(request.host)
-    siblings = f" http://{host}:* ws://{host}:*" if host else ""
-    response.headers.update(
-        {
-            "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
-            f" connect-src 'self'{siblings}; base-uri 'none'; form-action 'none';"
-            " frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-            # Another server may get the same port tomorrow, and the browser must not show it this page.
-            "Cache-Control": "no-store",
-        }
-    )
+    """The page talks to the ports of its sides too, which are on the host by which it was asked for."""
+    name = policy_name(request.host)
+    siblings = (f"http://{name}:*", f"ws://{name}:*") if name else ()
+    response.headers.update(security_headers(*siblings))
 
 
-def _embeddable(host: str) -> str | None:
-    """Return the name in a Host header if it can stand in a policy without becoming part of its grammar."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return None
-    if re.fullmatch(r"[a-z0-9.-]+", name):
-        return name
-    return f"[{name}]" if re.fullmatch(r"[0-9a-f:.]+", name) else None
+async def run_child(job: LiveJob, orders: AsyncIterator[Any]) -> None:
+    """Serve the page in a child process until stdin ends."""
+    allow_connections(2000)
+    async with LiveServer(**_start(job)) as server:
+        about: LiveAbout = {"url": server.url, "port": server.port}
+        say(about)
+        async for _ in orders:
+            pass
 
 
-async def run(*, opened=None, supervised: bool = False, **options) -> None:
-    """Serve the page in a process of its own until cancelled, or, supervised, until stdin ends.
+def _start(job: LiveJob) -> dict[str, Any]:
+    given = {"speed": job["speed"], "interval_s": job["interval_s"]}
+    return check_options({name: value for name, value in given.items() if value is not None})
 
-    opened: called with the page's address once it is served; the rest as for `LiveServer`. supervised: the first line
-    on stdout is JSON with the port.
-    """
+
+async def run(*, opened: Callable[[str], object] | None = None, **options: Any) -> None:
+    """Serve the page until cancelled. opened: called with its address once it listens; the rest as for `LiveServer`."""
     allow_connections(2000)
     async with LiveServer(**options) as server:
-        if supervised:
-            say({"url": server.url, "port": server.port})
-            async for _ in commands():
-                say({"sessions": len(server.sessions)})
-            return
-        if server.host not in LOOPBACK_NAMES:
-            print(
-                f"warning: listening on {server.host}, so whoever can reach this machine can watch and use its ports",
-                file=sys.stderr,
-            )
+        warn_public(server.host, "watch and use its ports")
         for url in _addresses(server):
             print(url, flush=True)
         print("Ctrl-C stops the page.", file=sys.stderr, flush=True)
@@ -275,7 +257,7 @@ def _addresses(server: LiveServer) -> list[str]:
     family = "6" if server.host == "::" else "4"
     found = sorted(_own_addresses(family))
     shown = found or ["127.0.0.1" if family == "4" else "::1"]
-    return [f"http://{f'[{name}]' if ':' in name else name}:{server.port}/" for name in shown]
+    return [f"http://{authority(name, server.port)}/" for name in shown]
 
 
 def _own_addresses(family: str) -> set[str]:

@@ -19,11 +19,14 @@ from dataclasses import dataclass
 
 from wsdemo.feed import LOG_SIZE, Feed
 from wsdemo.guard import Guard
+from wsdemo.live import PAGE
 from wsdemo.meter import Meter, listen
-from wsdemo.transports import TRANSPORTS, find
+from wsdemo.transports import TRANSPORTS, Transport
 from wsdemo.updates import earthquakes
 
-SIDES = ("left", "right")
+FIRST = {"left": "polling", "right": "websocket"}
+"""The sides of a page, and the transport that each begins with."""
+SIDES = tuple(FIRST)
 DEFAULT_SPEED = 120.0
 """Two minutes of the week a second: an earthquake every three seconds, which a person can follow."""
 SPEED_RANGE = (1.0, 20_000.0)
@@ -35,10 +38,13 @@ SILENT_S = 600.0
 SIDE_CONNECTIONS = 16
 
 
-class Refused(ValueError):
-    """A page asked for what it cannot have. status: the HTTP status that says so."""
+class Problem(ValueError):
+    """A page asked for what it cannot have, and is told so. Named as in RFC 9457, "Problem Details for HTTP APIs".
 
-    def __init__(self, reason: str, status: int = 400):
+    status: the HTTP status that says so; reason: a sentence for whoever asked.
+    """
+
+    def __init__(self, status: int, reason: str):
         super().__init__(reason)
         self.status = status
 
@@ -55,17 +61,17 @@ class Recipe:
 
     @classmethod
     def read(cls, message: object) -> Recipe:
-        """Return a page's message as a recipe. Raises `Refused` with a sentence for anything else."""
+        """Return a page's message as a recipe. Raises `Problem` with a sentence for anything else."""
         wanted = set(cls.__dataclass_fields__)
         if not isinstance(message, dict) or set(message) != wanted:
-            raise Refused(f"a session is asked for with exactly {', '.join(sorted(wanted))}")
+            raise Problem(400, f"a session is asked for with exactly {', '.join(sorted(wanted))}")
         low, high = SPEED_RANGE
         speed = _number(message, "speed", low, high)
         start_s = _number(message, "start_s", 0, float("inf"))
         try:
             rate_per_s = earthquakes(speed, start_s).rate_per_s
         except ValueError as error:
-            raise Refused(str(error)) from error
+            raise Problem(400, str(error)) from error
         # What is older than the log could not be sent to anybody, and working it out would hold up every page.
         elapsed_s = _number(message, "elapsed_s", 0, LOG_SIZE / rate_per_s)
         return cls(speed, start_s, elapsed_s, *(read_transport(message[side]) for side in SIDES))
@@ -173,9 +179,9 @@ class Sessions:
         return len(self._open)
 
     async def open(self, recipe: Recipe) -> Session:
-        """Open a session. Raises `Refused` when there are as many as this server may hold."""
+        """Open a session. Raises `Problem` when there are as many as this server may hold."""
         if len(self._open) + self._opening >= self._limit:
-            raise Refused(f"this server has room for {self._limit} pages, and all of it is taken.", 503)
+            raise Problem(503, f"this server has room for {self._limit} pages, and all of it is taken.")
         session = Session(recipe, self._host, self._guard)
         self._opening += 1
         try:
@@ -186,9 +192,9 @@ class Sessions:
         return session
 
     def find(self, name: str) -> Session:
-        """Return an open session. Raises `Refused` for one that never was or has ended."""
+        """Return an open session. Raises `Problem` for one that never was or has ended."""
         if name not in self._open:
-            raise Refused("this session has ended; ask for a new one", 404)
+            raise Problem(404, "this session has ended; ask for a new one")
         return self._open[name]
 
     def end(self, name: str) -> None:
@@ -214,19 +220,24 @@ class Sessions:
         await asyncio.gather(*self._closing)
 
 
+def offered() -> list[Transport]:
+    """Return the transports by which a page can hear: the rows of the registry after which a file of it is named."""
+    return [row for row in TRANSPORTS.values() if (PAGE / "transports" / f"{row.name}.js").is_file()]
+
+
 def read_transport(name: object) -> str:
-    """Return the name of a transport. Raises `Refused`, naming those that exist, for anything else."""
+    """Return the name of a transport. Raises `Problem`, naming those that are offered, for anything else."""
+    names = [row.name for row in offered()]
     if not isinstance(name, str):
-        raise Refused("a transport is named by a text")
-    try:
-        return find([name[:40]])[0].name
-    except ValueError as error:
-        raise Refused(str(error)) from error
+        raise Problem(400, "a transport is named by a text")
+    if name not in names:
+        raise Problem(400, f"there is no transport {name[:40]!r} on this page: choose from {', '.join(names)}")
+    return name
 
 
 def _number(message: dict, name: str, low: float, high: float) -> float:
     value = message[name]
     # JSON's true would pass for 1, and Python reads the NaN and Infinity that JSON does not have.
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise Refused(f"{name} must be a number between {low:g} and {high:g}")
+        raise Problem(400, f"{name} must be a number between {low:g} and {high:g}")
     return float(value)

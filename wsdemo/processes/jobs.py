@@ -89,6 +89,21 @@ class ClientsTally(TypedDict):
     readers: list[Tally]
 
 
+class EchoJob(TypedDict):
+    """What the echo server is to do; see `echo.EchoServer`."""
+
+    max_connections: int
+    open_timeout_s: float
+    keepalive_s: float
+
+
+class EchoAbout(TypedDict):
+    """The echo server's first answer: where its socket and its page are. Each order is answered with `Counters`."""
+
+    urls: dict[str, str]
+    ports: dict[str, int]
+
+
 class LiveJob(TypedDict):
     """What the live page's server is to start with; None for its defaults."""
 

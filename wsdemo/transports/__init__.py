@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Literal
 
 from wsdemo import theory
+from wsdemo.guard import authority
 from wsdemo.workload import Workload
 
 Family = Literal["pull", "push"]
@@ -45,7 +46,7 @@ class Transport:
 
     def url(self, port: int, host: str = "127.0.0.1") -> str:
         """Return the address of this transport's updates on a port."""
-        return f"{self.scheme}://{f'[{host}]' if ':' in host else host}:{port}/updates"
+        return f"{self.scheme}://{authority(host, port)}/updates"
 
 
 TRANSPORTS = {

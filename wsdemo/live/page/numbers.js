@@ -7,7 +7,7 @@ const ROWS = ["requests", "wasted", "share", "poisson", "latency", "worst", "upd
 /** Return what a side measured, and what theory expects of it; null for what is not known (yet). */
 export function numbers(side, { schedule, nowS, intervalS, ratePerS, delayS, bytes }) {
   const { tally } = side;
-  const theory = predict(side.transport, schedule, { nowS, intervalS, ratePerS, delayS });
+  const theory = predict(side.transport.habit, schedule, { nowS, intervalS, ratePerS, delayS });
   const measured = {
     requests: tally.requests,
     wasted: tally.wasted,

@@ -1,6 +1,6 @@
 /** WebSocket: one held connection, a message only when there is news. */
 
-import { backoff, sleep } from "./waits.js";
+import { backoff, sleep } from "../waits.js";
 
 const OPEN_TIMEOUT_MS = 8_000;
 

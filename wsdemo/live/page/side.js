@@ -1,22 +1,10 @@
 /** One side of the page as a reader: its place in the log, its timetable, its tally, and the transport it hears by. */
 
-import { hear as hearLongPoll } from "./long_poll.js";
 import { updatesUrl } from "./place.js";
-import { hear as hearPoll } from "./poll.js";
-import { hear as hearSse } from "./sse.js";
 import { sleep } from "./waits.js";
-import { hear as hearWebSocket } from "./websocket.js";
-
-const HEAR = {
-  polling: (side, url, signal) => hearPoll(side, url, signal),
-  conditional: (side, url, signal) => hearPoll(side, url, signal, true),
-  long_polling: hearLongPoll,
-  sse: hearSse,
-  websocket: hearWebSocket,
-};
 
 /**
- * name: "left" or "right"; run: gives `nowS()` (seconds of the run) and `epoch`; watcher: told of what happens
+ * name: "left" or "right"; transport: its row of the registry, with `hear` of its file; run: gives `nowS()` (seconds of the run) and `epoch`; watcher: told of what happens
  * (`heard(side, update)`, `asked(side, request)`, `changed(side)`).
  */
 export class Side {
@@ -30,12 +18,12 @@ export class Side {
 
   /** Whether it asks by a timetable. */
   get polls() {
-    return this.transport.name === "polling" || this.transport.name === "conditional";
+    return this.transport.habit === "asks";
   }
 
   /** Whether it holds one connection for ever. */
   get holds() {
-    return this.transport.name === "sse" || this.transport.name === "websocket";
+    return this.transport.habit === "streamed";
   }
 
   /** Forget the run that was: another one begins, with update 1. */
@@ -61,7 +49,7 @@ export class Side {
     this.#hearing = new AbortController();
     this.neverOpened = 0;
     this.#set({ kind: "connecting" });
-    HEAR[this.transport.name](this, updatesUrl(port, this.transport.scheme), this.#hearing.signal);
+    this.transport.hear(this, updatesUrl(port, this.transport.scheme), this.#hearing.signal);
   }
 
   disconnect() {

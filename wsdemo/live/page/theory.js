@@ -45,27 +45,33 @@ export class Schedule {
   }
 }
 
-/** Return what theory expects of a transport: see numbers.js for what each is called on the page. */
-export function predict(transport, schedule, { nowS, intervalS, ratePerS, delayS }) {
-  if (transport.name === "polling" || transport.name === "conditional") {
-    return {
-      wasted: schedule.wastedShare(nowS),
-      poisson: Math.exp(-ratePerS * intervalS),
-      latency: intervalS / 2 + delayS,
-      worst: intervalS + delayS,
-      requests: pollsDue(nowS - schedule.sinceS, intervalS),
-    };
-  }
-  if (transport.name === "long_polling") {
+/** What theory expects of a transport, by its habit: see numbers.js for what each number is called on the page. */
+const EXPECTED = {
+  asks: (schedule, { nowS, intervalS, ratePerS, delayS }) => ({
+    wasted: schedule.wastedShare(nowS),
+    poisson: Math.exp(-ratePerS * intervalS),
+    latency: intervalS / 2 + delayS,
+    worst: intervalS + delayS,
+    requests: pollsDue(nowS - schedule.sinceS, intervalS),
+  }),
+  held: (schedule, { nowS, ratePerS, delayS }) => {
     const open = nowS - (schedule.lastS ?? schedule.sinceS);
     const timeouts = schedule.timeouts + Math.floor(open / LONG_POLL_TIMEOUT_S);
     const requests = 1 + schedule.updates + timeouts;
     return {
-      wasted: timeouts / requests, poisson: Math.exp(-ratePerS * LONG_POLL_TIMEOUT_S), latency: delayS,
-      worst: 3 * delayS, requests,
+      wasted: timeouts / requests,
+      poisson: Math.exp(-ratePerS * LONG_POLL_TIMEOUT_S),
+      latency: delayS,
+      worst: 3 * delayS, // an update that comes between two requests waits for two transits more (RFC 6202)
+      requests,
     };
-  }
-  return { wasted: 0, poisson: 0, latency: delayS, worst: null, requests: 1 };
+  },
+  streamed: (_, { delayS }) => ({ wasted: 0, poisson: 0, latency: delayS, worst: null, requests: 1 }),
+};
+
+/** Return what theory expects of a transport with this habit at a moment of the schedule. */
+export function predict(habit, schedule, moment) {
+  return EXPECTED[habit](schedule, moment);
 }
 
 /** How many polls are due within `elapsedS`, the first after half an interval. */

@@ -12,7 +12,6 @@ import { Texts, LANGUAGES, preferred } from "./texts.js";
 import { Schedule } from "./theory.js";
 import { backoff, sleep } from "./waits.js";
 
-const SIDES = ["left", "right"];
 const SETTLE_MS = 150;
 
 /** Ask for what the page cannot begin without, until it is there. */
@@ -27,6 +26,11 @@ async function ask(path) {
 }
 
 const [config, land] = await Promise.all([ask("config"), ask("land.json")]);
+const SIDES = Object.keys(config.sides);
+// A transport's file is found by its name alone: whoever adds one adds a row to the registry and a file here.
+await Promise.all(config.transports.map(async (transport) => {
+  transport.hear = (await import(`./transports/${transport.name}.js`)).hear;
+}));
 const find = (name) => config.transports.find((transport) => transport.name === name);
 const clock = new Clock();
 
@@ -70,8 +74,8 @@ const watcher = {
 };
 
 const sides = {
-  left: new Side("left", find("polling"), run, watcher),
-  right: new Side("right", find("websocket"), run, watcher),
+  left: new Side("left", find(config.sides.left), run, watcher),
+  right: new Side("right", find(config.sides.right), run, watcher),
 };
 const both = (make) => Object.fromEntries(SIDES.map((name) => [name, make(sides[name])]));
 const panels = both((side) => new Panel(side, land.rings, config.transports, {

@@ -1,6 +1,6 @@
 /** Server-sent events: one answer that never ends. */
 
-import { backoff, sleep } from "./waits.js";
+import { backoff, sleep } from "../waits.js";
 
 export async function hear(side, url, signal) {
   let attempt = 0;

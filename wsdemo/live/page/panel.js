@@ -51,8 +51,7 @@ export class Panel {
   /** Say the numbers of this moment. */
   show({ measured }, intervalS) {
     const { texts, nodes, side } = this;
-    const habit = side.polls ? "habitPolls" : side.holds ? "habitHeld" : "habitLong";
-    write(nodes.habit, texts.get(habit, { interval: texts.plain(intervalS) }));
+    write(nodes.habit, texts.get(`habit.${side.transport.habit}`, { interval: texts.plain(intervalS) }));
     write(nodes.vain, measured.share === null ? "–" : texts.share(measured.share));
     write(nodes["vain-label"], texts.get("vain", { count: measured.requests }));
     write(nodes.late, measured.latency === null ? "–" : texts.duration(measured.latency));
@@ -83,19 +82,26 @@ export class Panel {
   #showState() {
     const { texts, nodes, side } = this;
     const { kind, untilMs } = side.state;
-    const never = kind === "broken" && side.transport.name === "websocket" && side.neverOpened >= 2;
+    // Plain HTTP comes through where a page has come through; an upgrade of it may not.
+    const never = kind === "broken" && side.transport.scheme === "ws" && side.neverOpened >= 2;
     nodes.state.dataset.kind = kind;
     // Whole seconds, counted up: a status that changed every tenth would never stop being read out.
     const wait = texts.plain(Math.max(1, Math.ceil(((untilMs ?? 0) - performance.now()) / 1000)));
     write(nodes["state-text"], texts.get(never ? "never" : this.paused ? "paused" : kind, { wait }));
     if (never !== nodes.offers.childElementCount > 0) {
-      nodes.offers.replaceChildren(...(never ? ["sse", "long_polling"] : []).map((name) => {
-        const transport = this.transports.find((one) => one.name === name);
+      nodes.offers.replaceChildren(...(never ? this.#others() : []).map((transport) => {
         const button = element("button", { type: "button", textContent: texts.label(transport) });
-        button.dataset.offer = name;
-        button.addEventListener("click", () => this.actions.choose(name));
+        button.dataset.offer = transport.name;
+        button.addEventListener("click", () => this.actions.choose(transport.name));
         return button;
       }));
     }
+  }
+
+  /** What else tells a reader at once, over plain HTTP; first what behaves alike. */
+  #others() {
+    const others = this.transports.filter(({ family, scheme }) => family === "push" && scheme === "http");
+    const alike = ({ habit }) => habit === this.side.transport.habit;
+    return [...others.filter(alike), ...others.filter((one) => !alike(one))];
   }
 }

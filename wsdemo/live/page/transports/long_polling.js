@@ -1,8 +1,8 @@
 /** Long polling: the server holds the answer back until there is news; then ask again at once. */
 
-import { ask } from "./ask.js";
-import { LONG_POLL_TIMEOUT_S } from "./theory.js";
-import { backoff, sleep } from "./waits.js";
+import { ask } from "../asking.js";
+import { LONG_POLL_TIMEOUT_S } from "../theory.js";
+import { backoff, sleep } from "../waits.js";
 
 export async function hear(side, url, signal) {
   let attempt = 0;

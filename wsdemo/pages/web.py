@@ -1,0 +1,47 @@
+"""What every server of a page must say the same way: the types of its files, and the headers that protect a page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from urllib.parse import urlsplit
+
+from wsdemo.guard import in_brackets
+
+CONTENT_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".json": "application/json",
+}
+"""What browsers are told a file is, by its suffix. What is not listed is not served."""
+
+
+def content_type(name: str) -> str:
+    """Return the type of a page's file, without its charset, which is UTF-8. Raises KeyError for any other file."""
+    return CONTENT_TYPES[PurePath(name).suffix]
+
+
+def security_headers(*connect: str) -> dict[str, str]:
+    """Return the headers that go with every file of a page. connect: where it may connect to besides its own origin."""
+    sources = " ".join(("'self'", *connect))
+    return {
+        # Only this site's own files run or load, and a notebook on this site or this machine may show the page.
+        "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        f" connect-src {sources}; base-uri 'none'; form-action 'none';"
+        " frame-ancestors 'self' http://localhost:* http://127.0.0.1:*",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        # Another server may get the same port tomorrow, and the browser must not show it this page.
+        "Cache-Control": "no-store",
+    }
+
+
+def policy_name(host: str) -> str | None:
+    """Return the name in a Host header if it can stand in a policy without becoming part of its grammar, or None."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return None
+    return in_brackets(name) if re.fullmatch(r"[a-z0-9.-]+|[0-9a-f:.]+", name) else None
