@@ -271,7 +271,7 @@ async def run(*, max_connections: int = 100, **options: Any) -> None:
 
 
 async def run_child(job: EchoJob, orders: AsyncIterator[Any]) -> None:
-    """Serve in a child process until stdin ends; each order is answered with the counters. What is said is not shown."""
+    """Serve in a child process until stdin ends; each order is answered with the counters. Talk is not shown."""
     allow_connections(job["max_connections"])
     async with EchoServer(**job, heard=lambda _: None) as server:
         say(server.about())
