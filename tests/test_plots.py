@@ -10,85 +10,15 @@ from html.parser import HTMLParser
 import matplotlib
 import numpy as np
 import pytest
+from ideal import ALL, AT_S, compared, made, sweep, unheard
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from wsdemo import plots, theory
-from wsdemo.measure import Comparison, Heard, Measurement, Poll
+from wsdemo import plots
+from wsdemo.plots import ink
+from wsdemo.result import Comparison
 from wsdemo.transports import TRANSPORTS
-from wsdemo.updates import Update, catalogue, earthquakes, poisson
-
-ALL = tuple(TRANSPORTS)
-AT_S = (0.31, 0.9, 1.02, 2.4, 3.33)
-
-
-def made(
-    transport="polling",
-    *,
-    clients=4,
-    interval_s=0.5,
-    duration_s=4.0,
-    at_s=AT_S,
-    rate_per_s=2.0,
-    push_s=0.002,
-    **changes,
-) -> Measurement:
-    """Return the measurement of an ideal run: polls on time, pushes `push_s` after the update."""
-    row = TRANSPORTS[transport]
-    work = theory.Workload(tuple(at_s), rate_per_s, duration_s, interval_s, clients)
-    polls, heard = [], []
-    for client, phase_s in enumerate(theory.phases(clients, interval_s)):
-        if row.family == "push":
-            polls.append(Poll(client, -0.2, False))
-            heard += [Heard(client, seq, at + push_s, push_s) for seq, at in enumerate(at_s, start=1)]
-            continue
-        due = theory.poll_times(phase_s, interval_s, duration_s + interval_s)
-        for before, now in zip([-math.inf, *due], due, strict=False):
-            new = [(seq, at) for seq, at in enumerate(at_s, start=1) if before < at <= now]
-            if now < duration_s:
-                polls.append(Poll(client, now, not new))
-            heard += [Heard(client, seq, now, now - at) for seq, at in new]
-    values = {
-        "transport": transport,
-        "schedule": poisson(rate_per_s),
-        "at_s": tuple(at_s),
-        "clients": clients,
-        "interval_s": interval_s,
-        "duration_s": duration_s,
-        "delay_s": 0.0001,
-        "requests": len(polls),
-        "wasted": sum(p.wasted is True for p in polls),
-        "published": len(at_s),
-        "deliveries": len(heard),
-        "missed": 0,
-        "duplicates": 0,
-        "latency_s": np.array([h.latency_s for h in heard]),
-        "bytes_sent": 300 * len(polls) + 100 * len(heard),
-        "bytes_received": 200 * len(polls),
-        "opening_bytes_sent": 0,
-        "opening_bytes_received": 0,
-        "connections": clients,
-        "server_cpu_s": 0.0002 * len(polls),
-        "server_peak_rss_bytes": 30 << 20,
-        "client_requests": len(polls),
-        "server_requests": len(polls),
-        "predicted": row.predict(work, 0.0001),
-        "polls": tuple(polls),
-        "heard": tuple(heard),
-    }
-    return Measurement(**(values | changes))
-
-
-def compared(*transports, **options) -> Comparison:
-    return Comparison(tuple(made(transport, **options) for transport in transports))
-
-
-def unheard(transport="polling", **options) -> Measurement:
-    return made(transport, at_s=(), **options)
-
-
-def sweep(*intervals_s) -> list[Measurement]:
-    return [made(interval_s=interval_s) for interval_s in intervals_s]
+from wsdemo.updates import Update, catalogue, earthquakes
 
 
 def drawn(figure: plots.Figure, gid: str):
@@ -434,9 +364,10 @@ def test_the_overview_holds_all_four_views_and_the_numbers_it_captions():
     assert share in figure.alt
 
 
-def test_a_comparison_draws_itself_and_saves(tmp_path):
-    figure = compared("polling", "websocket").figure(tmp_path / "overview.png")
+def test_a_comparison_is_drawn_and_saved(tmp_path):
+    figure = plots.overview(compared("polling", "websocket"))
     assert isinstance(figure, plots.Figure)
+    figure.save(tmp_path / "overview.png")
     assert (tmp_path / "overview.png").stat().st_size < 90_000
 
 
@@ -554,19 +485,19 @@ def test_text_in_a_transports_colour_has_contrast_on_white():
     for row in TRANSPORTS.values():
         parts = [
             c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-            for c in matplotlib.colors.to_rgb(plots._text_colour(row.colour))
+            for c in matplotlib.colors.to_rgb(ink.text_colour(row.colour))
         ]
         assert 1.05 / (np.dot(parts, (0.2126, 0.7152, 0.0722)) + 0.05) >= 4.5
 
 
 def test_labels_move_apart_but_not_below_the_axis():
-    assert plots._apart([100.0, 300.0], 17, lowest=0) == [100, 300]
-    assert plots._apart([100.0, 100.0], 17, lowest=0) == pytest.approx([91.5, 108.5])
-    assert plots._apart([5.0, 0.0, 1.0, 200.0], 17, lowest=0) == pytest.approx([34, 0, 17, 200], abs=3)
+    assert ink.apart([100.0, 300.0], 17, lowest=0) == [100, 300]
+    assert ink.apart([100.0, 100.0], 17, lowest=0) == pytest.approx([91.5, 108.5])
+    assert ink.apart([5.0, 0.0, 1.0, 200.0], 17, lowest=0) == pytest.approx([34, 0, 17, 200], abs=3)
 
 
 def test_transports_of_one_family_differ_in_shape_and_line_not_only_in_colour():
     for family in ("pull", "push"):
         rows = [row for row in TRANSPORTS.values() if row.family == family]
-        assert len({plots._marker(row) for row in rows}) == len(rows)
-        assert len({str(plots._dash(row)) for row in rows}) == len(rows)
+        assert len({ink.marker(row) for row in rows}) == len(rows)
+        assert len({str(ink.dash(row)) for row in rows}) == len(rows)
