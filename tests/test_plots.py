@@ -364,6 +364,50 @@ def test_the_overview_holds_all_four_views_and_the_numbers_it_captions():
     assert share in figure.alt
 
 
+def uneven(transport, scale_s):
+    """Return a run whose latencies are spread so that half of them, or their mean, would give another picture."""
+    run = made(transport)
+    latency_s = scale_s * np.geomspace(1, 900, 101)
+    return dataclasses.replace(run, latency_s=latency_s, deliveries=len(latency_s))
+
+
+def test_the_overviews_dots_show_every_latency_of_the_run():
+    """Percentiles of all samples, in whatever order they came: half of the dots lie on either side of the median."""
+    runs = [uneven("polling", 1e-3), uneven("websocket", 1e-5)]
+    runs.append(dataclasses.replace(uneven("sse", 1e-4), latency_s=runs[0].latency_s[::-1] / 10))
+    figure = plots.overview(Comparison(tuple(runs)))
+    for m in runs:
+        dots = np.sort(drawn(figure, f"{m.transport}:latency").get_xdata())
+        assert dots == pytest.approx(np.percentile(m.latency_s, np.linspace(1, 99, len(dots))))
+        assert (dots < np.median(m.latency_s)).sum() == len(dots) / 2 > 20
+
+
+def test_the_overviews_dark_bar_and_its_number_are_the_median():
+    """Half of the news is younger, and it is not the mean, nor what 95 % were younger than."""
+    run = uneven("polling", 1e-3)
+    figure = plots.overview(Comparison((run, uneven("websocket", 1e-5))))
+    assert drawn(figure, "polling:median").get_xdata() == pytest.approx([0.03, 0.03])
+    assert drawn(figure, "websocket:median").get_xdata() == pytest.approx([0.0003, 0.0003])
+    assert {"30 ms", "0.3 ms"} <= set(texts(figure))
+    assert "median latency 30 ms" in figure.alt
+
+
+def test_the_overview_does_not_take_theory_for_what_was_measured():
+    """Bar, number, caption and alt text have the measured share; the dark line, and the words for it, the other."""
+    run = made()
+    run = dataclasses.replace(run, wasted=run.wasted + 9)
+    figure = plots.overview(Comparison((run,)))
+    measured, predicted = f"{run.wasted / run.requests:.1%}", f"{run.predicted.wasted_fraction:.1%}"
+    assert (measured, predicted) == ("75.0%", "47.0%")
+    assert f"wasted {measured} of its 32 requests (theory: {predicted})" in figure.caption
+    assert f"{measured} of 32 requests wasted (theory {predicted})" in figure.alt
+    assert measured in texts(figure)
+    assert predicted not in texts(figure)
+    (bar,) = [bar for ax in figure.figure.axes for bar in ax.patches if bar.get_gid() == "polling:wasted"]
+    assert bar.get_width() == 0.75
+    assert set(drawn(figure, "polling:theory").get_xdata()) == {run.predicted.wasted_fraction}
+
+
 def test_a_comparison_is_drawn_and_saved(tmp_path):
     figure = plots.overview(compared("polling", "websocket"))
     assert isinstance(figure, plots.Figure)
