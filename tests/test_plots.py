@@ -10,85 +10,15 @@ from html.parser import HTMLParser
 import matplotlib
 import numpy as np
 import pytest
+from ideal import ALL, AT_S, compared, made, sweep, unheard
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from wsdemo import plots, theory
-from wsdemo.result import Comparison, Heard, Measurement, Poll
+from wsdemo import plots
+from wsdemo.plots import ink
+from wsdemo.result import Comparison
 from wsdemo.transports import TRANSPORTS
-from wsdemo.updates import Update, catalogue, earthquakes, poisson
-
-ALL = tuple(TRANSPORTS)
-AT_S = (0.31, 0.9, 1.02, 2.4, 3.33)
-
-
-def made(
-    transport="polling",
-    *,
-    clients=4,
-    interval_s=0.5,
-    duration_s=4.0,
-    at_s=AT_S,
-    rate_per_s=2.0,
-    push_s=0.002,
-    **changes,
-) -> Measurement:
-    """Return the measurement of an ideal run: polls on time, pushes `push_s` after the update."""
-    row = TRANSPORTS[transport]
-    work = theory.Workload(tuple(at_s), rate_per_s, duration_s, interval_s, clients)
-    polls, heard = [], []
-    for client, phase_s in enumerate(theory.phases(clients, interval_s)):
-        if row.family == "push":
-            polls.append(Poll(client, -0.2, False))
-            heard += [Heard(client, seq, at + push_s, push_s) for seq, at in enumerate(at_s, start=1)]
-            continue
-        due = theory.poll_times(phase_s, interval_s, duration_s + interval_s)
-        for before, now in zip([-math.inf, *due], due, strict=False):
-            new = [(seq, at) for seq, at in enumerate(at_s, start=1) if before < at <= now]
-            if now < duration_s:
-                polls.append(Poll(client, now, not new))
-            heard += [Heard(client, seq, now, now - at) for seq, at in new]
-    values = {
-        "transport": transport,
-        "schedule": poisson(rate_per_s),
-        "at_s": tuple(at_s),
-        "clients": clients,
-        "interval_s": interval_s,
-        "duration_s": duration_s,
-        "delay_s": 0.0001,
-        "requests": len(polls),
-        "wasted": sum(p.wasted is True for p in polls),
-        "published": len(at_s),
-        "deliveries": len(heard),
-        "missed": 0,
-        "duplicates": 0,
-        "latency_s": np.array([h.latency_s for h in heard]),
-        "bytes_sent": 300 * len(polls) + 100 * len(heard),
-        "bytes_received": 200 * len(polls),
-        "opening_bytes_sent": 0,
-        "opening_bytes_received": 0,
-        "connections": clients,
-        "server_cpu_s": 0.0002 * len(polls),
-        "server_peak_rss_bytes": 30 << 20,
-        "client_requests": len(polls),
-        "server_requests": len(polls),
-        "predicted": row.predict(work, 0.0001),
-        "polls": tuple(polls),
-        "heard": tuple(heard),
-    }
-    return Measurement(**(values | changes))
-
-
-def compared(*transports, **options) -> Comparison:
-    return Comparison(tuple(made(transport, **options) for transport in transports))
-
-
-def unheard(transport="polling", **options) -> Measurement:
-    return made(transport, at_s=(), **options)
-
-
-def sweep(*intervals_s) -> list[Measurement]:
-    return [made(interval_s=interval_s) for interval_s in intervals_s]
+from wsdemo.updates import Update, catalogue, earthquakes
 
 
 def drawn(figure: plots.Figure, gid: str):
@@ -434,9 +364,54 @@ def test_the_overview_holds_all_four_views_and_the_numbers_it_captions():
     assert share in figure.alt
 
 
-def test_a_comparison_draws_itself_and_saves(tmp_path):
-    figure = compared("polling", "websocket").figure(tmp_path / "overview.png")
+def uneven(transport, scale_s):
+    """Return a run whose latencies are spread so that half of them, or their mean, would give another picture."""
+    run = made(transport)
+    latency_s = scale_s * np.geomspace(1, 900, 101)
+    return dataclasses.replace(run, latency_s=latency_s, deliveries=len(latency_s))
+
+
+def test_the_overviews_dots_show_every_latency_of_the_run():
+    """Percentiles of all samples, in whatever order they came: half of the dots lie on either side of the median."""
+    runs = [uneven("polling", 1e-3), uneven("websocket", 1e-5)]
+    runs.append(dataclasses.replace(uneven("sse", 1e-4), latency_s=runs[0].latency_s[::-1] / 10))
+    figure = plots.overview(Comparison(tuple(runs)))
+    for m in runs:
+        dots = np.sort(drawn(figure, f"{m.transport}:latency").get_xdata())
+        assert dots == pytest.approx(np.percentile(m.latency_s, np.linspace(1, 99, len(dots))))
+        assert (dots < np.median(m.latency_s)).sum() == len(dots) / 2 > 20
+
+
+def test_the_overviews_dark_bar_and_its_number_are_the_median():
+    """Half of the news is younger, and it is not the mean, nor what 95 % were younger than."""
+    run = uneven("polling", 1e-3)
+    figure = plots.overview(Comparison((run, uneven("websocket", 1e-5))))
+    assert drawn(figure, "polling:median").get_xdata() == pytest.approx([0.03, 0.03])
+    assert drawn(figure, "websocket:median").get_xdata() == pytest.approx([0.0003, 0.0003])
+    assert {"30 ms", "0.3 ms"} <= set(texts(figure))
+    assert "median latency 30 ms" in figure.alt
+
+
+def test_the_overview_does_not_take_theory_for_what_was_measured():
+    """Bar, number, caption and alt text have the measured share; the dark line, and the words for it, the other."""
+    run = made()
+    run = dataclasses.replace(run, wasted=run.wasted + 9)
+    figure = plots.overview(Comparison((run,)))
+    measured, predicted = f"{run.wasted / run.requests:.1%}", f"{run.predicted.wasted_fraction:.1%}"
+    assert (measured, predicted) == ("75.0%", "47.0%")
+    assert f"wasted {measured} of its 32 requests (theory: {predicted})" in figure.caption
+    assert f"{measured} of 32 requests wasted (theory {predicted})" in figure.alt
+    assert measured in texts(figure)
+    assert predicted not in texts(figure)
+    (bar,) = [bar for ax in figure.figure.axes for bar in ax.patches if bar.get_gid() == "polling:wasted"]
+    assert bar.get_width() == 0.75
+    assert set(drawn(figure, "polling:theory").get_xdata()) == {run.predicted.wasted_fraction}
+
+
+def test_a_comparison_is_drawn_and_saved(tmp_path):
+    figure = plots.overview(compared("polling", "websocket"))
     assert isinstance(figure, plots.Figure)
+    figure.save(tmp_path / "overview.png")
     assert (tmp_path / "overview.png").stat().st_size < 90_000
 
 
@@ -554,19 +529,19 @@ def test_text_in_a_transports_colour_has_contrast_on_white():
     for row in TRANSPORTS.values():
         parts = [
             c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-            for c in matplotlib.colors.to_rgb(plots._text_colour(row.colour))
+            for c in matplotlib.colors.to_rgb(ink.text_colour(row.colour))
         ]
         assert 1.05 / (np.dot(parts, (0.2126, 0.7152, 0.0722)) + 0.05) >= 4.5
 
 
 def test_labels_move_apart_but_not_below_the_axis():
-    assert plots._apart([100.0, 300.0], 17, lowest=0) == [100, 300]
-    assert plots._apart([100.0, 100.0], 17, lowest=0) == pytest.approx([91.5, 108.5])
-    assert plots._apart([5.0, 0.0, 1.0, 200.0], 17, lowest=0) == pytest.approx([34, 0, 17, 200], abs=3)
+    assert ink.apart([100.0, 300.0], 17, lowest=0) == [100, 300]
+    assert ink.apart([100.0, 100.0], 17, lowest=0) == pytest.approx([91.5, 108.5])
+    assert ink.apart([5.0, 0.0, 1.0, 200.0], 17, lowest=0) == pytest.approx([34, 0, 17, 200], abs=3)
 
 
 def test_transports_of_one_family_differ_in_shape_and_line_not_only_in_colour():
     for family in ("pull", "push"):
         rows = [row for row in TRANSPORTS.values() if row.family == family]
-        assert len({plots._marker(row) for row in rows}) == len(rows)
-        assert len({str(plots._dash(row)) for row in rows}) == len(rows)
+        assert len({ink.marker(row) for row in rows}) == len(rows)
+        assert len({str(ink.dash(row)) for row in rows}) == len(rows)
