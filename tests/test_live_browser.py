@@ -16,6 +16,7 @@ import pytest
 from browser import Watch, browser, in_background, jupyter_site  # noqa: F401 - browser is a fixture
 
 from wsdemo.live.server import LiveServer
+from wsdemo.live.sessions import offered
 from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import earthquakes
 
@@ -473,7 +474,7 @@ def broken(browser, server, *planted: str, left: str = "polling"):  # noqa: F811
         page.unroute_all(behavior="wait")
 
 
-@pytest.mark.parametrize("name", TRANSPORTS)
+@pytest.mark.parametrize("name", [row.name for row in offered()])
 def test_a_fault_of_the_page_is_not_taken_for_the_networks(browser, server, name):  # noqa: F811
     """A slip in what hears an update: it is uncaught, the page says so and for good, and no line is called lost."""
     slip = ("screen.js", "panel.map.add(update.data);", 'if (side.name === "left") { undefined.planted(); }')
@@ -562,12 +563,28 @@ def test_a_websocket_that_never_opens_offers_another_way(browser, server):  # no
         offer = page.locator(".right [data-offer=sse]")
         offer.wait_for(timeout=10_000)
         assert "does not open" in page.locator(".right .state").inner_text()
-        assert page.locator(".right [data-offer=long_polling]").is_visible()
+        offers = page.locator(".right [data-offer]").all()
+        # All that push over plain HTTP, first what streams as it does.
+        assert [one.get_attribute("data-offer") for one in offers] == ["sse", "long_polling"]
         wait_until(page, "s.sides.left.heard > 0")  # the other side does not mind
         offer.click()
         now = wait_until(page, "s.sides.right.transport === 'sse' && s.sides.right.heard >= 2")
         assert now["sides"]["right"]["lost"] == 0
         assert page.locator(".right [data-offer]").count() == 0
+
+
+def test_what_fails_over_plain_http_is_offered_nothing_else(browser, server):  # noqa: F811
+    """Where the page came through, plain HTTP comes through: a side that fails there waits for its server."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route("**/updates?**", lambda route: route.abort())
+        page.goto(server.url)
+        page.locator(".right .transport").select_option("sse")
+        wait_until(page, "s.sides.left.failures >= 3 && s.sides.right.failures >= 3")
+        for name in ("left", "right"):
+            expect(page.locator(f".{name} .state")).to_contain_text("Connection lost")
+        assert page.locator("[data-offer]").count() == 0
+        page.unroute_all(behavior="wait")
 
 
 def test_a_network_that_is_cut_is_said_and_mended(browser, server):  # noqa: F811

@@ -185,6 +185,32 @@ def test_a_side_takes_no_other_run_for_its_own(page):
     }""")
 
 
+def test_a_fault_is_said_at_once_and_before_all_else(page):
+    """Without waiting for a frame, since what draws may be what is broken; only the first is said, and for good."""
+    said = page.evaluate("""async () => {
+        const { Note } = await import("./note.js");
+        const note = new Note(document.createElement("p"));
+        const said = [];
+        const show = (otherwise) => {
+            note.show(otherwise);
+            said.push(note.node.textContent);
+        };
+        show("nothing else");
+        note.say(() => "over", -1);
+        show("nothing else");
+        note.say(() => "the network");
+        show("nothing else");
+        note.fault(new Error("the first"));
+        said.push(note.node.textContent);
+        note.fault(new Error("the second"));
+        note.say(() => "the network");
+        show("nothing else");
+        return said;
+    }""")
+    assert said[:3] == ["nothing else", "nothing else", "the network"]
+    assert all("fault of its own: the first." in text for text in said[3:]) and len(said) == 5
+
+
 # A transport more
 
 
