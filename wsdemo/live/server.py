@@ -15,12 +15,14 @@ import json
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import resources
+from typing import Any
 
 import psutil
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from wsdemo import jupyter
 from wsdemo.guard import Guard, authority, warn_public
@@ -69,11 +71,11 @@ class LiveServer:
         max_sessions: int = MAX_SESSIONS,
     ):
         self.host, self.port = host, port
-        self.sessions: Sessions | None = None
+        self.sessions: Sessions  # once it runs
+        self._running: AbstractAsyncContextManager[None]
         self._hosts = (*jupyter.public_hosts(), *allowed_hosts)
         self._max_sessions = max_sessions
         self._speed, self._interval_s = speed, interval_s
-        self._running = None
 
     @property
     def url(self) -> str:
@@ -85,7 +87,7 @@ class LiveServer:
         await self._running.__aenter__()
         return self
 
-    async def __aexit__(self, *exc_info) -> None:
+    async def __aexit__(self, *exc_info: Any) -> None:
         await self._running.__aexit__(*exc_info)
 
     @asynccontextmanager
@@ -108,7 +110,7 @@ class LiveServer:
         guard = Guard(self.host, self._hosts, PAGE_CONNECTIONS)
 
         @web.middleware
-        async def guarded(request: web.Request, handler) -> web.StreamResponse:
+        async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
             refusal = guard.refusal(request.headers, meter.open_now)
             if refusal is not None:
                 return web.json_response({"error": refusal.reason}, status=refusal.status)
@@ -208,7 +210,7 @@ async def _protect(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(security_headers(*siblings))
 
 
-async def run(*, opened=None, supervised: bool = False, **options) -> None:
+async def run(*, opened: Callable[[str], object] | None = None, supervised: bool = False, **options: Any) -> None:
     """Serve the page in a process of its own until cancelled, or, supervised, until stdin ends.
 
     opened: called with the page's address once it is served; the rest as for `LiveServer`. supervised: the first line
