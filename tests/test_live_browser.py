@@ -16,6 +16,7 @@ import pytest
 from browser import Watch, browser, in_background, jupyter_site  # noqa: F401 - browser is a fixture
 
 from wsdemo.live.server import LiveServer
+from wsdemo.live.sessions import offered
 from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import earthquakes
 
@@ -412,6 +413,8 @@ def test_a_server_killed_and_restarted_loses_nothing(browser):  # noqa: F811
     with browser.new_context() as context:
         page = context.new_page()
         page.set_default_timeout(15_000)
+        uncaught = []
+        page.on("pageerror", lambda error: uncaught.append(str(error)))
         with killable(port) as process:
             page.goto(f"http://127.0.0.1:{port}/")
             before = wait_until(page, "s.sides.left.heard >= 3 && s.sides.right.heard >= 3")
@@ -434,6 +437,121 @@ def test_a_server_killed_and_restarted_loses_nothing(browser):  # noqa: F811
             push = now["sides"]["right"]
             assert push["heard"] == pytest.approx(bisect.bisect_right(at_s, now["nowS"]), abs=1)
             assert push["measured"]["worst"] > 1  # what happened while the server was away was heard late
+        assert uncaught == []  # a lost network is no fault of the page
+
+
+def plant(page, file: str, before: str, after: str) -> None:
+    """Change a module on its way to the browser."""
+
+    def answer(route):
+        response = route.fetch()
+        text = response.text()
+        assert text.count(before) == 1, f"{file} has no longer one {before!r}"
+        route.fulfill(response=response, body=text.replace(before, after))
+
+    page.route(f"**/{file}*", answer)
+
+
+@contextmanager
+def broken(browser, server, *planted: str, left: str = "polling"):  # noqa: F811
+    """The page with a fault in it, and `left` on its left side from the first; gives it and what nobody caught."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        uncaught = []
+        page.on("pageerror", lambda error: uncaught.append(str(error)))
+        plant(page, *planted)
+
+        def start_with(route):
+            response = route.fetch()
+            config = response.json()
+            config["sides"]["left"] = left
+            route.fulfill(response=response, json=config)
+
+        page.route("**/config", start_with)
+        page.goto(server.url)
+        yield page, uncaught
+        page.unroute_all(behavior="wait")
+
+
+@pytest.mark.parametrize("name", [row.name for row in offered()])
+def test_a_fault_of_the_page_is_not_taken_for_the_networks(browser, server, name):  # noqa: F811
+    """A slip in what hears an update: it is uncaught, the page says so and for good, and no line is called lost."""
+    slip = ("screen.js", "panel.map.add(update.data);", 'if (side.name === "left") { undefined.planted(); }')
+    with broken(browser, server, *slip, left=name) as (page, uncaught):
+        expect(page.locator("#note")).to_contain_text("fault of its own")
+        expect(page.locator("#note")).to_contain_text("planted")
+        page.wait_for_timeout(1500)  # longer than a beat, and than the first waits before another attempt
+        expect(page.locator("#note")).to_contain_text("fault of its own")
+        now = snapshot(page)
+        assert now["sides"]["left"]["state"] != "broken" and now["sides"]["left"]["failures"] == 0
+        assert now["sides"]["left"]["transport"] == name
+        assert now["sides"]["right"]["state"] == "open" and now["sides"]["right"]["heard"] > 0
+        assert uncaught and all("planted" in error for error in uncaught)
+        page.locator("#language").click()
+        expect(page.locator("#note")).to_contain_text("本页自身出错")
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        ("conductor.js", "this.run.beat(counters);", "undefined.planted();"),
+        ("conductor.js", "this.run.goOn(about);", "undefined.planted();"),
+        ("side.js", "this.tally.requests += 1;", "undefined.planted();"),
+        ("chart.js", "const startS = nowS - WINDOW_S;", "undefined.planted();"),
+        ("transports/polling.js", 'return poll(side, url, signal, "no-store");', "undefined.planted();"),
+        ("transports/websocket.js", "side.asks();", "undefined.planted();"),
+        ("transports/sse.js", "export function hear", "undefined.planted(); export function hear"),
+    ],
+    ids=lambda slip: f"{slip[0]}: {slip[1]}",
+)
+def test_a_fault_anywhere_is_said(browser, server, slip):  # noqa: F811
+    """In what the session tells, in what is counted, in what is drawn, in a transport's own file."""
+    with broken(browser, server, *slip) as (page, uncaught):
+        expect(page.locator("#note")).to_contain_text("fault of its own")
+        page.wait_for_timeout(1200)
+        expect(page.locator("#note")).to_contain_text("planted")
+        assert uncaught and all("planted" in error for error in uncaught)
+
+
+@pytest.mark.parametrize("body", ["<h1>Bad gateway</h1>", "{}", "[]", "null", ""], ids=repr)
+def test_an_answer_that_is_not_ours_is_trouble_and_no_fault(browser, server, body):  # noqa: F811
+    """A proxy that answers in the server's place, with 200 and whatever: said as lost, and mended by itself."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        uncaught = []
+        page.on("pageerror", lambda error: uncaught.append(str(error)))
+        page.goto(server.url)
+        wait_until(page, "s.sides.left.heard >= 1")
+        page.route("**/updates?**", lambda route: route.fulfill(body=body))
+        page.route("**/beat", lambda route: route.fulfill(body=body))
+        expect(page.locator("#note")).to_contain_text("does not answer")
+        expect(page.locator(".left .state")).to_contain_text("Connection lost")
+        page.unroute_all(behavior="wait")
+        expect(page.locator("#note")).not_to_contain_text("does not answer")
+        wait_until(page, "s.sides.left.state === 'open' && s.sides.left.lost === 0")
+        assert uncaught == []
+
+
+def test_a_file_of_a_transport_that_does_not_come_is_asked_for_again(browser, server):  # noqa: F811
+    """A proxy's moment: the page begins a little later, and nothing is called a fault."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        refused = []
+        uncaught = []
+        page.on("pageerror", lambda error: uncaught.append(str(error)))
+
+        def refuse_thrice(route):
+            if len(refused) < 3:  # the file, whether it is there, and the file again
+                refused.append(route.request.url)
+                route.abort()
+            else:
+                route.continue_()
+
+        page.route("**/transports/polling.js*", refuse_thrice)
+        page.goto(server.url)
+        wait_until(page, "s.sides.left.heard >= 1")
+        assert len(refused) == 3 and uncaught == []
 
 
 def test_a_websocket_that_never_opens_offers_another_way(browser, server):  # noqa: F811
@@ -445,12 +563,28 @@ def test_a_websocket_that_never_opens_offers_another_way(browser, server):  # no
         offer = page.locator(".right [data-offer=sse]")
         offer.wait_for(timeout=10_000)
         assert "does not open" in page.locator(".right .state").inner_text()
-        assert page.locator(".right [data-offer=long_polling]").is_visible()
+        offers = page.locator(".right [data-offer]").all()
+        # All that push over plain HTTP, first what streams as it does.
+        assert [one.get_attribute("data-offer") for one in offers] == ["sse", "long_polling"]
         wait_until(page, "s.sides.left.heard > 0")  # the other side does not mind
         offer.click()
         now = wait_until(page, "s.sides.right.transport === 'sse' && s.sides.right.heard >= 2")
         assert now["sides"]["right"]["lost"] == 0
         assert page.locator(".right [data-offer]").count() == 0
+
+
+def test_what_fails_over_plain_http_is_offered_nothing_else(browser, server):  # noqa: F811
+    """Where the page came through, plain HTTP comes through: a side that fails there waits for its server."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route("**/updates?**", lambda route: route.abort())
+        page.goto(server.url)
+        page.locator(".right .transport").select_option("sse")
+        wait_until(page, "s.sides.left.failures >= 3 && s.sides.right.failures >= 3")
+        for name in ("left", "right"):
+            expect(page.locator(f".{name} .state")).to_contain_text("Connection lost")
+        assert page.locator("[data-offer]").count() == 0
+        page.unroute_all(behavior="wait")
 
 
 def test_a_network_that_is_cut_is_said_and_mended(browser, server):  # noqa: F811

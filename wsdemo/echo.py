@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import websockets
-from websockets.asyncio.server import Request, Response, ServerConnection
+from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
+from websockets.http11 import Request, Response
 
 from wsdemo import jupyter
 from wsdemo.guard import Guard, authority, is_public, warn_public
@@ -60,7 +61,7 @@ class _Connection(ServerConnection):
     is open; patience_s: how long it may be that more than the library's 32 KiB wait to be taken.
     """
 
-    def __init__(self, open_ones: set[_Connection], patience_s: float, *arguments, **options):
+    def __init__(self, open_ones: set[_Connection], patience_s: float, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self._open_ones = open_ones
         self._patience_s = patience_s
@@ -123,8 +124,7 @@ class EchoServer:
         self._wanted_port = port
         self._guard = Guard(host, (*jupyter.public_hosts(), *allowed_hosts), max_connections)
         self._heard = heard
-        self._patience_s = keepalive_s
-        self._limits = {"open_timeout": open_timeout_s, "ping_interval": keepalive_s, "ping_timeout": keepalive_s}
+        self._open_timeout_s, self._keepalive_s = open_timeout_s, keepalive_s
         self._numbers = itertools.count(1)
         self._connections: set[_Connection] = set()
         self._stack: AsyncExitStack | None = None
@@ -132,7 +132,7 @@ class EchoServer:
     async def __aenter__(self) -> EchoServer:
         return await self.start()
 
-    async def __aexit__(self, *exc_info) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.stop()
 
     def __repr__(self) -> str:
@@ -177,8 +177,11 @@ class EchoServer:
                         max_size=MAX_MESSAGE_BYTES,
                         max_queue=4,
                         close_timeout=1,
-                        create_connection=partial(_Connection, self._connections, self._patience_s),
-                        **self._limits,
+                        open_timeout=self._open_timeout_s,
+                        ping_interval=self._keepalive_s,
+                        ping_timeout=self._keepalive_s,
+                        # The library names a class here, but only ever calls it.
+                        create_connection=partial(_Connection, self._connections, self._keepalive_s),  # type: ignore[arg-type]
                     )
                 )
                 self.port = sock.getsockname()[1]
@@ -243,7 +246,7 @@ def _read(name: str) -> str:
     return (PAGES / name).read_text(encoding="utf-8")
 
 
-async def start(**options) -> EchoServer:
+async def start(**options: Any) -> EchoServer:
     """Start an echo server that lasts beyond this cell, and return it; end it with `await server.stop()`.
 
     Meant for a notebook, where cells are run again: the server of an earlier call is stopped first. It runs in the

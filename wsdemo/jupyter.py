@@ -39,7 +39,7 @@ def public_hosts() -> tuple[str, ...]:
     if "JUPYTERHUB_SERVICE_PREFIX" not in os.environ:
         return ()
     names = {urlsplit(os.environ.get(variable, "")).hostname for variable in HUB_ADDRESSES}
-    return tuple(sorted(names - {None})) or ("*",)
+    return tuple(sorted(name for name in names if name is not None)) or ("*",)
 
 
 def _base_url() -> str | None:
@@ -57,7 +57,8 @@ def _base_url() -> str | None:
             path = os.path.join(jupyter_runtime_dir(), f"jpserver-{process.pid}.json")
             if os.path.exists(path):
                 with open(path, encoding="utf-8") as file:
-                    return json.load(file)["base_url"]
+                    base_url: str = json.load(file)["base_url"]
+                    return base_url
     except (ImportError, OSError, KeyError, ValueError, psutil.Error):
         return None  # then the direct address is the best guess
     return None

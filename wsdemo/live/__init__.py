@@ -13,6 +13,10 @@ from __future__ import annotations
 import html
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wsdemo.processes.children import Child
 
 PAGE = Path(__file__).parent / "page"
 """The browser's files."""
@@ -28,13 +32,13 @@ class LivePage:
     def __init__(self, *, speed: float | None = None, interval_s: float | None = None, height_px: int = 900):
         self._start = {"speed": speed, "interval_s": interval_s}
         self._height_px = height_px
-        self._child = None
+        self._child: Child | None = None
         self.port = 0
 
     async def __aenter__(self) -> LivePage:
         return await self.start()
 
-    async def __aexit__(self, *exc_info) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         await self.stop()
 
     @property
@@ -53,11 +57,11 @@ class LivePage:
         from wsdemo.processes.children import Child
 
         if not self.running:
-            self._child = Child("live", self._start)
+            self._child = child = Child("live", self._start)
             try:
-                self.port = (await self._child.answer())["port"]
+                self.port = (await child.answer())["port"]
             except BaseException:
-                self._child.kill()
+                child.kill()
                 raise
         return self
 
@@ -81,7 +85,7 @@ class LivePage:
         )
 
 
-async def start(**options) -> LivePage:
+async def start(**options: Any) -> LivePage:
     """Start the live page so that it lasts beyond this cell, and return it; end it with `await page.stop()`.
 
     Meant for a notebook, where cells are run again: the page of an earlier call is stopped first. It ends with the
@@ -92,7 +96,7 @@ async def start(**options) -> LivePage:
     return await keep_one("live", LivePage(**options))
 
 
-def jupyter_tile() -> dict:
+def jupyter_tile() -> dict[str, object]:
     """Return what jupyter-server-proxy needs for a tile in JupyterLab's launcher (entry point of that group)."""
     return {
         "command": [sys.executable, "-m", "wsdemo", "live", "--no-browser", "--port", "{port}"],

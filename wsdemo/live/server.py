@@ -16,12 +16,13 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import resources
 from typing import Any
 
 import psutil
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from wsdemo import jupyter
 from wsdemo.guard import Guard, authority, warn_public
@@ -71,11 +72,11 @@ class LiveServer:
         max_sessions: int = MAX_SESSIONS,
     ):
         self.host, self.port = host, port
-        self.sessions: Sessions | None = None
+        self.sessions: Sessions  # once it runs
+        self._running: AbstractAsyncContextManager[None]
         self._hosts = (*jupyter.public_hosts(), *allowed_hosts)
         self._max_sessions = max_sessions
         self._speed, self._interval_s = speed, interval_s
-        self._running = None
 
     @property
     def url(self) -> str:
@@ -87,7 +88,7 @@ class LiveServer:
         await self._running.__aenter__()
         return self
 
-    async def __aexit__(self, *exc_info) -> None:
+    async def __aexit__(self, *exc_info: Any) -> None:
         await self._running.__aexit__(*exc_info)
 
     @asynccontextmanager
@@ -110,7 +111,7 @@ class LiveServer:
         guard = Guard(self.host, self._hosts, PAGE_CONNECTIONS)
 
         @web.middleware
-        async def guarded(request: web.Request, handler) -> web.StreamResponse:
+        async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
             refusal = guard.refusal(request.headers, meter.open_now)
             if refusal is not None:
                 return web.json_response({"error": refusal.reason}, status=refusal.status)

@@ -87,6 +87,7 @@ class Session:
         self.heard_at_s = time.monotonic()
         self._host, self._guard = host, guard
         self._sides: dict[str, _Side] = {}
+        self._t0_ns = 0  # once it is open
 
     async def open(self) -> None:
         """Start both sides, then the feed, as far into its run as the recipe says."""
@@ -96,7 +97,8 @@ class Session:
         except BaseException:
             await self.close()
             raise
-        self.feed.start(time.perf_counter_ns() - round(self.recipe.elapsed_s * 1e9))
+        self._t0_ns = time.perf_counter_ns() - round(self.recipe.elapsed_s * 1e9)
+        self.feed.start(self._t0_ns)
 
     async def serve(self, side: str, name: str) -> int:
         """Serve a side by this transport from now on, with counters at 0; return its port."""
@@ -111,17 +113,17 @@ class Session:
         await asyncio.gather(*(side.close() for side in self._sides.values()))
         await self.feed.stop()
 
-    def about(self) -> dict:
+    def about(self) -> dict[str, object]:
         """Return what its page must know to connect."""
         return {
             "id": self.id,
             "epoch": self.feed.epoch,
-            "t0_ms": self.feed.t0_ns / 1e6,
+            "t0_ms": self._t0_ns / 1e6,
             "rate_per_s": earthquakes(self.recipe.speed).rate_per_s,
             "ports": {name: side.port for name, side in self._sides.items()},
         }
 
-    def beat(self) -> dict:
+    def beat(self) -> dict[str, object]:
         """Note that its page is there, and return how things stand: the newest seq, and each side's counters."""
         self.heard_at_s = time.monotonic()
         return {"seq": self.feed.seq, "sides": {name: side.meter.snapshot() for name, side in self._sides.items()}}
@@ -143,16 +145,16 @@ class _Side:
         self._module = TRANSPORTS[name].module()
         self._feed, self._host, self._guard = feed, host, guard
         self._end = asyncio.Event()
-        self._task: asyncio.Task | None = None
+        self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        opened = asyncio.get_running_loop().create_future()
+        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._hold(opened), name="wsdemo live side")
         await asyncio.wait([self._task, opened], return_when=asyncio.FIRST_COMPLETED)
         if not opened.done():
             await self._task  # raises why it could not open
 
-    async def _hold(self, opened: asyncio.Future) -> None:
+    async def _hold(self, opened: asyncio.Future[None]) -> None:
         with listen(self.meter, self._host) as sock:
             self.port = sock.getsockname()[1]
             async with self._module.serve(self._feed, sock, self._guard):
@@ -173,7 +175,7 @@ class Sessions:
         self._guard = Guard(host, allowed_hosts, SIDE_CONNECTIONS, [page_port])
         self._open: dict[str, Session] = {}
         self._opening = 0
-        self._closing: set[asyncio.Task] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -235,7 +237,7 @@ def read_transport(name: object) -> str:
     return name
 
 
-def _number(message: dict, name: str, low: float, high: float) -> float:
+def _number(message: dict[str, object], name: str, low: float, high: float) -> float:
     value = message[name]
     # JSON's true would pass for 1, and Python reads the NaN and Infinity that JSON does not have.
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:

@@ -1,50 +1,66 @@
-/** Asking: one question and its answer, and the loop of those who ask by a timetable. For the transports that ask. */
+/** What the transports of the page share: to try again after trouble, to ask one question, to listen to a stream. */
 
-import { backoff, sleep } from "./waits.js";
+import { NoAnswer, askJson, onlyTrouble } from "./net.js";
+import { sleep } from "./waits.js";
 
 const ANSWER_TIMEOUT_MS = 10_000;
 
-/**
- * Ask where `side` stands, and give it what the answer brings for `request`. Throws when nobody answers within
- * `timeoutMs`, when the server says no, when another run answers, and when `signal` is aborted.
- */
-export async function ask(side, url, request, { cache, timeoutMs, signal }) {
-  const response = await fetch(side.ask(url), {
-    cache,
-    signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
-  });
-  const answer = await response.json();
-  if (!response.ok) {
-    throw new Error(answer.error);
+/** Hear `once` after `once`, until the signal is aborted; after trouble, each wait is longer than the one before. */
+export async function again(side, signal, once) {
+  while (!signal.aborted) {
+    try {
+      await once();
+    } catch (error) {
+      onlyTrouble(error);
+      if (!signal.aborted) {
+        await sleep(side.failed(), signal); // polls that were due meanwhile are not made, and the table says so
+      }
+    }
   }
-  if (!side.placed(answer)) {
-    throw new Error("another run answers here");
-  }
-  side.opened();
+}
+
+/** Ask where `side` stands, and give it what the answer brings for `request`. Throws as `askJson` does. */
+export async function ask(side, url, request, { cache = "no-store", timeoutMs = ANSWER_TIMEOUT_MS, signal }) {
+  const answer = await askJson(side.ask(url), ["epoch", "updates"], { cache, timeoutMs, signal });
+  side.opens(answer);
   side.takes(answer.updates, request);
 }
 
 /** Ask `url` at the times of the side's timetable until the signal is aborted. cache: as for `fetch`. */
-export async function poll(side, url, signal, cache) {
-  let attempt = 0;
-  while (!signal.aborted) {
+export function poll(side, url, signal, cache) {
+  return again(side, signal, async () => {
     const dueS = await side.nextPoll(signal);
     if (signal.aborted) {
       return;
     }
     const request = side.asks(dueS);
     try {
-      await ask(side, url, request, { cache, timeoutMs: ANSWER_TIMEOUT_MS, signal });
-      attempt = 0;
+      await ask(side, url, request, { cache, signal });
     } catch (error) {
       if (signal.aborted) {
         side.unasked(request);
-        return;
       }
-      const wait = backoff(attempt);
-      side.failed(error, wait);
-      attempt += 1;
-      await sleep(wait, signal); // the polls that were due meanwhile are not made, and the table says so
+      throw error;
     }
-  }
+  });
+}
+
+/**
+ * Stay with a stream for as long as it holds. `listen` is given `fail(reason)`, which ends it with trouble, and
+ * `handler(handle)`, which makes an event's handler whose errors end it too: thrown to the window alone, they would
+ * leave a stream that looks alive.
+ */
+export function stream(signal, listen) {
+  return new Promise((_, reject) => {
+    const fail = (reason) => reject(new NoAnswer(reason));
+    signal.addEventListener("abort", () => fail("nobody wants to hear any more"), { once: true });
+    const handler = (handle) => (event) => {
+      try {
+        handle(event);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    listen(fail, handler);
+  });
 }

@@ -1,6 +1,6 @@
 /** The controls: they say what a person wants, and show what is so. */
 
-import { element, write } from "./numbers.js";
+import { element, write } from "./dom.js";
 
 const SPEEDS = [30, 60, 120, 240, 600, 1200, 3600, 7200];
 
@@ -8,7 +8,7 @@ export class Controls {
   /** actions: interval(seconds), speed(value), pause(), restart(), theme(), language(). */
   constructor(config, actions) {
     this.nodes = Object.fromEntries(
-      ["interval", "interval-shown", "speed", "pause", "restart", "theme", "language", "note", "moment"].map(
+      ["interval", "interval-shown", "speed", "pause", "restart", "theme", "language", "moment"].map(
         (id) => [id, document.getElementById(id)]));
     this.config = config;
     [this.low, this.high] = config.interval_range_s;
@@ -43,29 +43,30 @@ export class Controls {
     })));
   }
 
-  showInterval(seconds) {
+  /** Say where the run stands and how it is set. */
+  show(run) {
+    this.#showInterval(run.intervalS);
+    this.#showMoment(run.weekS(), run.speed);
+    write(this.nodes.pause, this.texts.get(run.paused ? "resume" : "pause"));
+  }
+
+  #showInterval(seconds) {
     const { interval } = this.nodes;
     if (this.#seconds(interval.valueAsNumber) !== seconds) {
       interval.valueAsNumber = Math.round((100 * Math.log(seconds / this.low)) / Math.log(this.high / this.low));
     }
     const text = this.texts.plain(seconds);
-    interval.setAttribute("aria-valuetext", text);
+    if (interval.ariaValueText !== text) {
+      interval.ariaValueText = text; // a change is read out, so only one that is
+    }
     write(this.nodes["interval-shown"], text);
   }
 
-  showPaused(paused) {
-    write(this.nodes.pause, this.texts.get(paused ? "resume" : "pause"));
-  }
-
-  showMoment(weekS, speed) {
+  #showMoment(weekS, speed) {
     const at = new Date(Date.parse(this.config.week_start) + weekS * 1000);
     write(this.nodes.moment, this.texts.get("moment", {
       when: this.texts.when.format(at), speed: this.texts.get("perSecond", { amount: this.texts.span(speed) }),
     }));
-  }
-
-  showNote(text) {
-    write(this.nodes.note, text);
   }
 
   /** From the slider's place to seconds: each step the same factor, in two digits. */

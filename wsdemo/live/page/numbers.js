@@ -1,8 +1,6 @@
-/** The numbers: the table, and what a side's head says in large type. Both come from one place, `numbers`. */
+/** The numbers of a side: for the table, and for what its head says in large type. */
 
 import { pollsDue, predict } from "./theory.js";
-
-const ROWS = ["requests", "wasted", "share", "poisson", "latency", "worst", "updates", "lost", "bytes"];
 
 /** Return what a side measured, and what theory expects of it; null for what is not known (yet). */
 export function numbers(side, { schedule, nowS, intervalS, ratePerS, delayS, bytes }) {
@@ -36,88 +34,4 @@ export function numbers(side, { schedule, nowS, intervalS, ratePerS, delayS, byt
 
 function ratio(part, whole) {
   return whole > 0 ? part / whole : null;
-}
-
-/** The table of every number, built once and filled in often. */
-export class Table {
-  #cells = {};
-
-  constructor(table) {
-    this.table = table;
-  }
-
-  /** Build it in a language; sides: {left: transport, right: transport}, both with their colours. */
-  build(texts, sides) {
-    this.texts = texts;
-    const head = element("thead");
-    const names = element("tr");
-    this.since = element("th", { scope: "col", rowSpan: 2 });
-    names.append(this.since);
-    const kinds = element("tr");
-    for (const [side, { transport, text }] of Object.entries(sides)) {
-      const name = element("th", { scope: "colgroup", colSpan: 2, textContent: texts.label(transport) });
-      name.style.color = text;
-      name.className = side;
-      names.append(name);
-      for (const kind of ["measured", "theory"]) {
-        kinds.append(element("th", { scope: "col", textContent: texts.get(kind) }));
-      }
-    }
-    head.append(names, kinds);
-    const body = element("tbody");
-    for (const row of ROWS) {
-      const line = element("tr");
-      line.append(element("th", { scope: "row", textContent: texts.get(row) }));
-      for (const side of Object.keys(sides)) {
-        for (const kind of ["measured", "expected"]) {
-          const cell = element("td", { className: kind });
-          this.#cells[`${side}.${kind}.${row}`] = cell;
-          line.append(cell);
-        }
-      }
-      body.append(line);
-    }
-    this.table.replaceChildren(head, body);
-  }
-
-  /** Fill in {left, right} as `numbers` gives them. */
-  fill(both, sinceS) {
-    write(this.since, this.texts.get("quantity", { since: this.texts.plain(Math.round(sinceS * 10) / 10) }));
-    for (const [side, kinds] of Object.entries(both)) {
-      for (const kind of ["measured", "expected"]) {
-        for (const row of ROWS) {
-          write(this.#cells[`${side}.${kind}.${row}`], this.#text(row, kinds[kind][row]));
-        }
-      }
-    }
-  }
-
-  #text(row, value) {
-    if (value === null || value === undefined) {
-      return "";
-    }
-    switch (row) {
-      case "share":
-      case "poisson":
-        return `${this.texts.number(value * 100, { maximumFractionDigits: 1, minimumFractionDigits: 1 })}\u202f%`;
-      case "latency":
-      case "worst":
-        return this.texts.duration(value);
-      case "bytes":
-        return this.texts.bytes(value);
-      default:
-        return this.texts.number(value);
-    }
-  }
-}
-
-/** Change a text only if it differs: every change costs the browser a layout. */
-export function write(node, text) {
-  if (node.textContent !== text) {
-    node.textContent = text;
-  }
-}
-
-export function element(name, properties = {}) {
-  return Object.assign(document.createElement(name), properties);
 }

@@ -1,7 +1,7 @@
 /** A side's half of the screen: its head, map, strip and state. It shows; what happens is decided elsewhere. */
 
+import { element, write } from "./dom.js";
 import { WorldMap } from "./map.js";
-import { element, write } from "./numbers.js";
 import { Strip } from "./strip.js";
 
 export class Panel {
@@ -49,14 +49,14 @@ export class Panel {
   }
 
   /** Say the numbers of this moment. */
-  show({ measured }, intervalS) {
+  show({ measured }, { intervalS, paused }) {
     const { texts, nodes, side } = this;
     write(nodes.habit, texts.get(`habit.${side.transport.habit}`, { interval: texts.plain(intervalS) }));
     write(nodes.vain, measured.share === null ? "–" : texts.share(measured.share));
     write(nodes["vain-label"], texts.get("vain", { count: measured.requests }));
     write(nodes.late, measured.latency === null ? "–" : texts.duration(measured.latency));
     this.#showLast();
-    this.#showState();
+    this.#showState(paused);
   }
 
   /** What a screen reader is told of the pictures; seldom, since it changes all the time. */
@@ -79,15 +79,15 @@ export class Panel {
     }
   }
 
-  #showState() {
+  #showState(paused) {
     const { texts, nodes, side } = this;
     const { kind, untilMs } = side.state;
     // Plain HTTP comes through where a page has come through; an upgrade of it may not.
-    const never = kind === "broken" && side.transport.scheme === "ws" && side.neverOpened >= 2;
+    const never = side.transport.scheme === "ws" && side.neverOpens;
     nodes.state.dataset.kind = kind;
     // Whole seconds, counted up: a status that changed every tenth would never stop being read out.
     const wait = texts.plain(Math.max(1, Math.ceil(((untilMs ?? 0) - performance.now()) / 1000)));
-    write(nodes["state-text"], texts.get(never ? "never" : this.paused ? "paused" : kind, { wait }));
+    write(nodes["state-text"], texts.get(never ? "never" : paused ? "paused" : kind, { wait }));
     if (never !== nodes.offers.childElementCount > 0) {
       nodes.offers.replaceChildren(...(never ? this.#others() : []).map((transport) => {
         const button = element("button", { type: "button", textContent: texts.label(transport) });

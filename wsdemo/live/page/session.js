@@ -1,32 +1,19 @@
 /** The session: the feed and the two ports that the server keeps for this page, kept alive, and had again if lost. */
 
+import { Refused, askJson, onlyTrouble } from "./net.js";
 import { backoff, sleep } from "./waits.js";
 
 const BEAT_MS = 1000;
-const ANSWER_TIMEOUT_MS = 5000;
 
-/** The server itself said no, not a proxy before it. status: the HTTP status; message: the server's own sentence. */
-export class Refused extends Error {
-  constructor(status, message) {
-    super(message);
-    this.status = status;
-  }
-}
-
-/** Send a small message to the page's server, or ask it (`body` left out); return its answer. */
-export async function tell(path, body, signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS)) {
+/** Send a small message to the page's server, or ask it (`body` left out); return its answer, which has `fields`. */
+export function tell(path, fields, body) {
   const post = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const response = await fetch(path, { cache: "no-store", signal, ...(body === undefined ? {} : post) });
-  const answer = await response.json(); // fails on the error page of a proxy, behind which nobody answers
-  if (!response.ok) {
-    throw typeof answer.error === "string" ? new Refused(response.status, answer.error) : new Error(response.statusText);
-  }
-  return answer;
+  return askJson(path, fields, { cache: "no-store", ...(body === undefined ? {} : post) });
 }
 
 /**
  * Beats once a second. clock: learns from every answer; watcher: told of `opened(about)`, `beat(answer)`,
- * `unreachable(waitMs)`, `refused(error, waitMs)`; wanted(): gives the recipe for a session as of now.
+ * `unreachable(waitMs)`, `refused(error, waitMs)`; its `wanted()` gives the recipe for a session as of now.
  */
 export class Session {
   #end = null;
@@ -53,6 +40,16 @@ export class Session {
     }
   }
 
+  /** Return the counters of both sides as they are now. */
+  counters() {
+    return tell(`session/${this.id}/beat`, ["sides", "now_ms"], {});
+  }
+
+  /** Change the transport of a side; return its new port. */
+  async change(side, transport) {
+    return (await tell(`session/${this.id}/side`, ["port"], { side, transport })).port;
+  }
+
   async #keep(signal) {
     let attempt = 0;
     while (!signal.aborted) {
@@ -61,10 +58,14 @@ export class Session {
         if (this.id === null) {
           await this.#open(signal);
         } else {
-          await this.beat();
+          const counters = await this.#timed(() => this.counters());
+          if (!signal.aborted) {
+            this.watcher.beat(counters);
+          }
         }
         attempt = 0;
       } catch (error) {
+        onlyTrouble(error);
         if (signal.aborted) {
           return;
         }
@@ -87,12 +88,12 @@ export class Session {
   async #open(signal) {
     // The clock first: how far the run is can only be said on the server's clock as it is now.
     for (let round = 0; round < 5 && !signal.aborted; round += 1) {
-      await this.#ask("clock");
+      await this.#timed(() => tell("clock", ["now_ms"]));
     }
     if (signal.aborted) {
       return;
     }
-    const about = await tell("session", this.watcher.wanted());
+    const about = await tell("session", ["id", "epoch", "t0_ms", "ports"], this.watcher.wanted());
     if (signal.aborted) {
       sayGoodbye(about.id); // something else was wanted before this was there
       return;
@@ -101,19 +102,10 @@ export class Session {
     this.watcher.opened(about);
   }
 
-  /** Say that the page is there; learn the counters and the clock. */
-  async beat() {
-    this.watcher.beat(await this.#ask(`session/${this.id}/beat`, {}));
-  }
-
-  /** Change the transport of a side; return its new port. */
-  async change(side, transport) {
-    return (await tell(`session/${this.id}/side`, { side, transport })).port;
-  }
-
-  async #ask(path, body) {
+  /** Ask for something that tells the server's clock, and learn from it. */
+  async #timed(asking) {
     const sent = performance.now();
-    const answer = await tell(path, body);
+    const answer = await asking();
     this.clock.learn(sent, answer.now_ms, performance.now());
     return answer;
   }

@@ -1,18 +1,19 @@
 /** One side of the page as a reader: its place in the log, its timetable, its tally, and the transport it hears by. */
 
+import { NoAnswer } from "./net.js";
 import { updatesUrl } from "./place.js";
-import { sleep } from "./waits.js";
+import { backoff, sleep } from "./waits.js";
 
 /**
- * name: "left" or "right"; transport: its row of the registry, with `hear` of its file; run: gives `nowS()` (seconds of the run) and `epoch`; watcher: told of what happens
- * (`heard(side, update)`, `asked(side, request)`, `changed(side)`).
+ * name: "left" or "right"; transport: its row of the registry, with `hear` of its file; run: gives `nowS()` (seconds of
+ * the run) and `epoch`; watcher: told of what happens (`heard(side, update)`, `asked(side, request)`, `changed(side)`).
  */
 export class Side {
   #hearing = null;
   #wake = null;
 
   constructor(name, transport, run, watcher) {
-    Object.assign(this, { name, transport, run, watcher, seq: 0, lost: 0, state: { kind: "waiting" } });
+    Object.assign(this, { name, transport, run, watcher, seq: 0, lost: 0, last: null, state: { kind: "waiting" } });
     this.setTimetable(0, 1);
   }
 
@@ -24,6 +25,11 @@ export class Side {
   /** Whether it holds one connection for ever. */
   get holds() {
     return this.transport.habit === "streamed";
+  }
+
+  /** Whether it failed from the first and again, as where a proxy lets nothing of the kind through. */
+  get neverOpens() {
+    return this.state.kind === "broken" && !this.everOpened && this.attempt >= 2;
   }
 
   /** Forget the run that was: another one begins, with update 1. */
@@ -47,8 +53,9 @@ export class Side {
   connect(port) {
     this.disconnect();
     this.#hearing = new AbortController();
-    this.neverOpened = 0;
+    Object.assign(this, { attempt: 0, everOpened: false });
     this.#set({ kind: "connecting" });
+    // Not awaited: it ends with the signal, and what else it throws is a fault, which is the window's to report.
     this.transport.hear(this, updatesUrl(port, this.transport.scheme), this.#hearing.signal);
   }
 
@@ -106,22 +113,22 @@ export class Side {
     }
   }
 
-  /** Whether it is this run that answers, and not another on a port that was given to somebody else meanwhile. */
-  placed(position) {
-    return position.epoch === this.run.epoch;
-  }
-
-  opened() {
-    this.neverOpened = -1;
+  /** Take over that it is connected. Throws where another run answers: the port may be somebody else's by now. */
+  opens(position) {
+    if (position.epoch !== this.run.epoch) {
+      throw new NoAnswer("another run answers here");
+    }
+    Object.assign(this, { attempt: 0, everOpened: true });
     this.#set({ kind: "open" });
   }
 
-  failed(error, waitMs) {
+  /** Take over that the line has failed; return how long to wait before the next attempt, in milliseconds. */
+  failed() {
+    const waitMs = backoff(this.attempt);
+    this.attempt += 1;
     this.tally.failures += 1;
-    if (this.neverOpened >= 0) {
-      this.neverOpened += 1;
-    }
-    this.#set({ kind: "broken", untilMs: performance.now() + waitMs, reason: error?.message });
+    this.#set({ kind: "broken", untilMs: performance.now() + waitMs });
+    return waitMs;
   }
 
   /** Take updates; those that are new are heard, a gap in their numbers is counted as lost. */
