@@ -8,13 +8,15 @@ file before the first cell and `nothing_left()` after the last one.
 import asyncio
 import gc
 import os
+import runpy
 
 import psutil
 
 shell = get_ipython()  # noqa: F821 - a kernel's own name
 loop = asyncio.get_running_loop()
 lost: list[str] = []
-LOOKS, PAUSE_S = 10, 0.05
+patient = runpy.run_path(os.path.join(os.path.dirname(__file__), "patience.py"))["patient"]
+LOOKS, PAUSE_S = 10, patient(0.05)
 """How often to look again, for cancelled tasks and ended children to be gone. All well, the first look is the last."""
 
 
