@@ -27,9 +27,9 @@ def make(folder: Path, **tests: str) -> Path:
 
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run pytest there to its end, in an environment that asks for nothing but `variables`."""
-    neutral = {"PYTEST_ADDOPTS": "", "CI": "", "WSDEMO_TEST_PATIENCE": "1"}
+    own = ("PYTEST_", "COVERAGE_", "CI", "WSDEMO_TEST_PATIENCE")  # what this run was asked for
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(own)} | variables
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    environment = os.environ | neutral | variables
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=patient(300)
     )
