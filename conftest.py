@@ -1,13 +1,52 @@
-"""Notebooks under pytest: a cell before the first and one after the last turn red what nbval would let pass."""
+"""What holds for every run: a test that hangs is ended, and a notebook turns red for what nbval would let pass."""
 
+import faulthandler
+import os
 from collections import defaultdict
+from collections.abc import Generator
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
+from patience import patient
 
 WATCH = Path(__file__).parent / "tests" / "kernel_watch.py"
+HANGS_S = patient(600)
+"""No phase of a test (set-up, call, tear-down) takes that long, not even the one that runs notebooks of its own."""
+STDERR = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[STDERR] = os.dup(2)  # pytest captures the one that tests write to
+    config.add_cleanup(lambda: os.close(config.stash[STDERR]))
+    # nbval would start a second coverage in each kernel, one without branches. Kernels inherit the first.
+    config.option.cov_source = None
+    for limit in ("nbval_cell_timeout", "nbval_kernel_startup_timeout"):
+        setattr(config.option, limit, patient(getattr(config.option, limit)))
+
+
+# --- tests that hang --------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def _phase(item: pytest.Item) -> Generator[None, object, object]:
+    """End the whole run, with the stack of every thread on stderr, if a phase of a test hangs.
+
+    The run, since a thread cannot be ended: where one hangs, asyncio.run waits for it for ever, and so does Python's
+    own end. By faulthandler, since it needs nothing of the threads that hang. A debugger calls its limit off.
+    """
+    faulthandler.dump_traceback_later(HANGS_S, exit=True, file=item.config.stash[STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+pytest_runtest_setup = pytest_runtest_call = pytest_runtest_teardown = _phase
+
+
+# --- notebooks --------------------------------------------------------------------------------------------------------
 
 
 @pytest.hookimpl(trylast=True)  # after -k and its like have chosen which cells run
@@ -16,6 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     cells: dict[IPyNbFile, list[int]] = defaultdict(list)
     for place, item in enumerate(items):
         if isinstance(item, IPyNbCell):
+            item.output_timeout = patient(item.output_timeout)
             cells[item.parent].append(place)
     for notebook, places in reversed(cells.items()):
         items.insert(places[-1] + 1, _cell(notebook, "nothing left", "await __watch__['nothing_left']()"))

@@ -19,10 +19,11 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+from patience import patient
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [
@@ -63,14 +64,27 @@ def require() -> None:
 @contextlib.contextmanager
 def launched(*flags: str) -> Iterator:
     """Give a running Chromium with a new user-data directory; `flags` are added to `FLAGS`."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=patient(20_000))
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
+        running.new_context = _patient_contexts(running.new_context)
         try:
             yield running
         finally:
             running.close()
+
+
+def _patient_contexts(new_context: Callable) -> Callable:
+    """Return the same function, for contexts whose default limits are this machine's."""
+
+    def patient_context(**options):
+        context = new_context(**options)
+        context.set_default_timeout(patient(30_000))
+        return context
+
+    return patient_context
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +124,7 @@ def in_background(server: AbstractAsyncContextManager) -> Iterator:
     thread.start()
 
     def wait_for(coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(20)
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(patient(20))
 
     try:
         value = wait_for(server.__aenter__())
@@ -182,7 +196,7 @@ def jupyter_site(root: str, application: str = "jupyter_server", *options: str) 
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(10)
+                process.wait(patient(10))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -190,10 +204,10 @@ def jupyter_site(root: str, application: str = "jupyter_server", *options: str) 
 
 def _wait_for(url: str, process: subprocess.Popen, log, limit_s: float = 60) -> None:
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # HTTP_PROXY would get even this
-    deadline = time.monotonic() + limit_s
+    deadline = time.monotonic() + patient(limit_s)
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            direct.open(url, timeout=5).close()
+            direct.open(url, timeout=patient(5)).close()
             return
         except OSError:
             time.sleep(0.1)

@@ -2,19 +2,23 @@
 
 A kernel sends no error message when an ExceptionGroup leaves a cell, nor when a task fails that nobody awaits, nor for
 what a notebook leaves running. nbval looks only at error messages, so each of these would pass. `conftest.py` runs this
-file before the first cell and `nothing_left()` after the last one.
+file before the first cell and `nothing_left()` after the last one. nbval then kills the kernel, so what coverage has
+counted, if it counts, is saved before.
 """
 
 import asyncio
 import gc
 import os
+import runpy
+import sys
 
 import psutil
 
 shell = get_ipython()  # noqa: F821 - a kernel's own name
 loop = asyncio.get_running_loop()
 lost: list[str] = []
-LOOKS, PAUSE_S = 10, 0.05
+patient = runpy.run_path(os.path.join(os.path.dirname(__file__), "patience.py"))["patient"]
+LOOKS, PAUSE_S = 10, patient(0.05)
 """How often to look again, for cancelled tasks and ended children to be gone. All well, the first look is the last."""
 
 
@@ -52,6 +56,8 @@ def _after_cell(result) -> None:
 
 async def nothing_left() -> None:
     """Raise RuntimeError if the notebook leaves a lost task, a running task, a child process or an open port."""
+    if "coverage" in sys.modules and (counted := sys.modules["coverage"].Coverage.current()):
+        counted.save()
     for _ in range(LOOKS):
         if not (left := _left()):
             break

@@ -9,6 +9,7 @@ import time
 
 import psutil
 import pytest
+from patience import patient
 
 from wsdemo.processes.children import Child, ChildFailed
 from wsdemo.updates import every
@@ -24,7 +25,7 @@ SERVER = {
 
 def wait_until_gone(pid):
     """Wait until a process is gone (or a zombie of another parent); the bound only ends a hopeless wait."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + patient(30)
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, f"process {pid} is still there"
         time.sleep(0.02)
@@ -68,7 +69,7 @@ def test_telling_a_dead_child_is_an_error():
         await child.answer()
         psutil.Process(child.pid).kill()
         # Not wait_until_gone: a process may be called a zombie while one of its threads still holds the pipe.
-        child._process.wait(30)
+        child._process.wait(patient(30))
         with pytest.raises(ChildFailed):
             child.tell({})
         child.kill()

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 import websockets
+from patience import patient
 from test_jupyter import outside_jupyter  # noqa: F401 - a fixture
 from websockets.asyncio.client import connect
 
@@ -377,7 +378,7 @@ class ServerProcess:
 
     def wait_for_open(self, wanted: int, limit_s: float = 3.0) -> None:
         """Wait until the server holds `wanted` connections."""
-        deadline = time.monotonic() + limit_s
+        deadline = time.monotonic() + patient(limit_s)
         while (count := self.counters()["open_now"]) != wanted and time.monotonic() < deadline:
             time.sleep(0.01)
         assert count == wanted
@@ -385,7 +386,7 @@ class ServerProcess:
     def stop(self) -> None:
         self.process.stdin.close()
         try:
-            assert self.process.wait(10) == 0
+            assert self.process.wait(patient(10)) == 0
         finally:
             self.process.kill()
             self.process.wait()
@@ -400,7 +401,7 @@ class Peer:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(5)
+        self.socket.settimeout(patient(5))
         self.socket.connect(server.address)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
@@ -639,7 +640,7 @@ def test_silent_and_half_open_peers(hasty: ServerProcess):
             assert peers[name].hear().startswith("ping")
             assert [peers[name].hear(), peers[name].hear()] == ["close 1011", "end"]
         hasty.wait_for_open(0, limit_s=5)  # although each of them still has its end open
-    assert time.monotonic() < began + 8
+    assert time.monotonic() < began + patient(8)
 
 
 def test_a_quiet_peer_that_answers_pings_is_kept(hasty: ServerProcess):
@@ -655,7 +656,7 @@ def test_a_quiet_peer_that_answers_pings_is_kept(hasty: ServerProcess):
 
 
 def _talk_until_stuck(talker: socket.socket, opcode: int) -> None:
-    talker.settimeout(0.3)
+    talker.settimeout(patient(0.3))
     message = wire.encode(frame(opcode, b"x" * 100)) * 100
     with contextlib.suppress(TimeoutError, ConnectionError):
         while True:
@@ -797,7 +798,7 @@ def test_the_command_runs_until_ctrl_c():
                 return client.close_code
 
         assert asyncio.run(main()) == 1001
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=patient(10))
     finally:
         process.kill()
         process.wait()
@@ -805,4 +806,4 @@ def test_the_command_runs_until_ctrl_c():
     assert "Ctrl-C stops the server." in err
     assert "Traceback" not in err
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=patient(5))

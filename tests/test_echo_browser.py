@@ -12,6 +12,7 @@ from http import HTTPStatus
 
 import pytest
 from browser import Watch, browser, in_background, jupyter_site  # noqa: F401 - browser is a fixture
+from patience import patient
 from websockets.asyncio.server import serve
 
 from wsdemo import echo
@@ -47,7 +48,7 @@ def page(browser):  # noqa: F811
     """An empty page in a browser context of its own."""
     with browser.new_context() as context:
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(patient(10_000))
         page.watch = Watch(page)
         yield page
 
@@ -77,7 +78,7 @@ def on(page) -> set[str]:
 
 def complaint(page, text: str) -> str:
     """Wait for a complaint on the console that contains `text`, take it off the list and return it."""
-    for _ in range(100):
+    for _ in range(round(patient(100))):
         for found in page.watch.complaints:
             if text in found:
                 page.watch.complaints.remove(found)

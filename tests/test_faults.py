@@ -1,17 +1,11 @@
 """Faults planted in notebooks must turn the run red, with exactly the options of pyproject.toml."""
 
-import os
-import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import nbformat
 import pytest
-
-ROOT = Path(__file__).parent.parent
-NEEDED = ("pyproject.toml", "conftest.py", "tests/kernel_watch.py")
+import sandbox
 
 FAILS = """
 import asyncio
@@ -71,21 +65,14 @@ def notebook(sources: list[str], claim: str = "") -> nbformat.NotebookNode:
 @pytest.fixture(scope="module")
 def red(tmp_path_factory) -> dict[str, dict[str, str]]:
     """Run the planted notebooks once, as a learner would; return what each red cell of each notebook says."""
-    folder = tmp_path_factory.mktemp("course")
-    for name in NEEDED:
-        (folder / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    (folder / "notebooks").mkdir()
+    folder = sandbox.make(tmp_path_factory.mktemp("course"))
     books = {fault: notebook(cells) for fault, (cells, _) in AT_THE_END.items()}
     # One kernel does for these: each fault is followed by a sound cell.
     books["in cells"] = notebook([cell for cells, _ in IN_A_CELL.values() for cell in cells], claim="41\n")
     books["sound"] = notebook(SOUND, claim="42\n")
     for name, book in books.items():
         nbformat.write(book, folder / "notebooks" / f"{name}.ipynb")
-    command = [sys.executable, "-m", "pytest", "notebooks", "--junitxml=report.xml", "-p", "no:cacheprovider"]
-    run = subprocess.run(
-        command, cwd=folder, env=os.environ | {"PYTEST_ADDOPTS": ""}, capture_output=True, text=True, timeout=300
-    )
+    run = sandbox.run(folder, "notebooks", "--junitxml=report.xml")
     assert run.returncode == 1, run.stdout + run.stderr
     said: dict[str, dict[str, str]] = {name: {} for name in books}
     for cell in ElementTree.parse(folder / "report.xml").iter("testcase"):

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from browser import browser, jupyter_site  # noqa: F401
+from patience import patient
 
 ROOT = Path(__file__).resolve().parent.parent
 HUB = "hub.example"
-RUN_MS = 150_000
+RUN_MS = patient(150_000)
 SETTINGS = {
     # Every cell in the page, not only those in sight; and no question to the project's servers about news.
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -48,8 +49,8 @@ def opened(lab, browser):  # noqa: F811
 
     def open_lesson(name):
         page.goto(f"{address}/user/someone/lab/tree/notebooks/{name}")
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=60_000)
-        page.get_by_text("| Idle").wait_for(timeout=60_000)  # the kernel's state, in the bar at the bottom
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=patient(60_000))
+        page.get_by_text("| Idle").wait_for(timeout=patient(60_000))  # the kernel's state, in the bar at the bottom
         return page
 
     yield open_lesson
@@ -62,7 +63,7 @@ def run_all(page):
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     # Cells that wait for their turn have a star; the stored outputs had numbers before.
     stars = "() => [...document.querySelectorAll('.jp-InputPrompt')].some(prompt => prompt.textContent === '[*]:')"
-    page.wait_for_function(stars, timeout=20_000)
+    page.wait_for_function(stars, timeout=patient(20_000))
     page.wait_for_function(stars.replace("() => ", "() => !"), timeout=RUN_MS)
 
 
@@ -75,8 +76,8 @@ def run_again(page, words):
     before = prompt.inner_text()
     cell.locator(".cm-content").first.click()
     page.keyboard.press("Control+Enter")
-    expect(prompt).not_to_have_text(before, timeout=20_000)
-    expect(prompt).to_have_text(re.compile(r"\[\d+\]"), timeout=20_000)
+    expect(prompt).not_to_have_text(before, timeout=patient(20_000))
+    expect(prompt).to_have_text(re.compile(r"\[\d+\]"), timeout=patient(20_000))
 
 
 def errors(page):
@@ -100,10 +101,10 @@ def test_the_first_lesson_runs_from_top_to_bottom(opened):
     # The last cell has closed the live page; a reader who wants to see it again runs its cell again.
     run_again(page, "live.start(")
     live = page.frame_locator("iframe[title='Pull and push hear the same earthquakes']")
-    live.locator(".left .vain", has_text="%").wait_for(timeout=20_000)
-    live.locator(".right .vain", has_text="%").wait_for(timeout=20_000)
+    live.locator(".left .vain", has_text="%").wait_for(timeout=patient(20_000))
+    live.locator(".right .vain", has_text="%").wait_for(timeout=patient(20_000))
     run_again(page, "await page.stop()")
-    page.get_by_text("The page is closed").last.wait_for(timeout=10_000)
+    page.get_by_text("The page is closed").last.wait_for(timeout=patient(10_000))
     assert errors(page) == 0
 
 
@@ -119,14 +120,14 @@ def test_the_echo_page_lives_in_the_notebook_through_the_proxy(opened):
     frame = page.frame_locator(".jp-OutputArea-output iframe[title='The page of the echo server']")
     assert "/user/someone/proxy/" in page.locator("iframe[title='The page of the echo server']").get_attribute("src")
     frame.locator("#open").click()
-    frame.locator("#state[data-state=open]").wait_for(timeout=10_000)
+    frame.locator("#state[data-state=open]").wait_for(timeout=patient(10_000))
     frame.locator("#text").fill("hello from the notebook")
     frame.locator("#send").click()
     log = frame.locator("#log")
-    log.get_by_text("hello from the notebook").wait_for(timeout=10_000)
-    log.get_by_text(f"{datetime.now():%Y-%m-}").first.wait_for(timeout=10_000)  # the answer is the time
+    log.get_by_text("hello from the notebook").wait_for(timeout=patient(10_000))
+    log.get_by_text(f"{datetime.now():%Y-%m-}").first.wait_for(timeout=patient(10_000))  # the answer is the time
     frame.locator("#close").click()
-    frame.locator("#state[data-state=closed]").wait_for(timeout=10_000)
+    frame.locator("#state[data-state=closed]").wait_for(timeout=patient(10_000))
     run_again(page, "await echo_server.stop()")
-    page.get_by_text("not running").last.wait_for(timeout=10_000)
+    page.get_by_text("not running").last.wait_for(timeout=patient(10_000))
     assert errors(page) == 0

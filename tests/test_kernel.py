@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 from jupyter_client import KernelManager
+from patience import patient
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 
-PATIENCE_S = 60
+PATIENCE_S = patient(60)
 """A bound for a machine that hangs; no test is decided by it."""
 
 IMPORTS = """

@@ -12,6 +12,7 @@ import time
 
 import aiohttp
 import pytest
+from patience import patient
 
 from wsdemo import live
 from wsdemo.live.server import LiveServer, week_s
@@ -47,7 +48,7 @@ async def page(**options):
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(patient(10)):
         while not condition():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.01)
 
@@ -96,7 +97,7 @@ def test_one_pages_controls_change_nobody_elses_view():
             _, changed = await ask(f"session/{mine['id']}/side", {"side": "left", "transport": "sse"})
             assert len(await first("sse", changed["port"], 2, after=0)) == 2
             with pytest.raises(OSError):
-                socket.create_connection(("127.0.0.1", mine["ports"]["left"]), timeout=1)
+                socket.create_connection(("127.0.0.1", mine["ports"]["left"]), timeout=patient(1))
             assert (await ask(f"session/{mine['id']}/end", {}))[0] == 200
             status, answer = await ask(f"session/{mine['id']}/beat", {})
             assert status == 404 and "ended" in answer["error"]
@@ -404,7 +405,7 @@ def test_a_session_ends_when_its_page_is_gone():
             assert (await ask(f"session/{gone['id']}/beat", {}))[0] == 404
             for port in gone["ports"].values():
                 with pytest.raises(OSError):
-                    socket.create_connection(("127.0.0.1", port), timeout=1)
+                    socket.create_connection(("127.0.0.1", port), timeout=patient(1))
             for about in (beats, listens):
                 assert (await ask(f"session/{about['id']}/beat", {}))[0] == 200
             held.cancel()
@@ -446,7 +447,7 @@ def test_nothing_is_left_when_the_server_ends():
         assert asyncio.all_tasks() == {asyncio.current_task()}
         for port in ports:
             with pytest.raises(OSError):
-                socket.create_connection(("127.0.0.1", port), timeout=1)
+                socket.create_connection(("127.0.0.1", port), timeout=patient(1))
 
     run(scenario())
 
@@ -460,7 +461,7 @@ def test_the_weeks_length_is_the_schedules():
 
 def wsdemo(*arguments):
     command = [sys.executable, "-m", "wsdemo", "live", "--no-browser", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, timeout=patient(30))
 
 
 @pytest.mark.parametrize(
@@ -500,7 +501,7 @@ def test_the_command_prints_the_address_and_stops_cleanly():
         ) as process:
             address = process.stdout.readline().strip()
             process.terminate()
-            _, stderr = process.communicate(timeout=10)
+            _, stderr = process.communicate(timeout=patient(10))
             assert process.returncode == 0 and "Traceback" not in stderr
             assert re.fullmatch(r"http://[\d.]+:\d+/", address) and "0.0.0.0" not in address
             assert ("warning" in stderr) == (host == "0.0.0.0")

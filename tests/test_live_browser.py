@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from browser import Watch, browser, in_background, jupyter_site  # noqa: F401 - browser is a fixture
+from patience import patient
 
 from wsdemo.live.server import LiveServer
 from wsdemo.live.sessions import offered
@@ -26,7 +27,7 @@ except ImportError:
     expect = None  # then the fixture `browser` skips every test here, or fails it in CI
 else:
     # Waits between attempts grow and are jittered, so that "it is back" may take longer than Playwright's five seconds.
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=patient(20_000))
 
 SPEED = 1200
 """Three and a half quakes a second, so that no test waits long for some."""
@@ -46,7 +47,7 @@ def opened(browser, url, **options):  # noqa: F811
     """The page in a browser context of its own. Nothing may complain, and nothing may go to another host."""
     with browser.new_context(**options) as context:
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(patient(10_000))
         page.watch = Watch(page)
         page.goto(url)
         wait_until(page, "s.sides.right.state === 'open'")
@@ -70,7 +71,7 @@ def wait_until(page, condition: str, seconds: float = 10) -> dict:
 
     Playwright's wait_for_function would do, but the page's policy forbids the eval that it is made of.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while time.monotonic() < deadline:
         now = page.evaluate(f"""(() => {{
             const s = globalThis.wsdemo?.snapshot();
@@ -369,7 +370,7 @@ def test_a_message_is_shown_as_text(browser, server):  # noqa: F811
 
         page.route("**/updates?**", answer)
         page.goto(server.url)
-        expect(page.locator(".left .last-text")).to_contain_text(hostile, timeout=10_000)
+        expect(page.locator(".left .last-text")).to_contain_text(hostile, timeout=patient(10_000))
         assert page.locator("img").count() == 0 and page.title() != "fired"
         page.unroute_all(behavior="wait")  # an answer under way must not outlive the page
 
@@ -412,7 +413,7 @@ def test_a_server_killed_and_restarted_loses_nothing(browser):  # noqa: F811
         port = probe.getsockname()[1]
     with browser.new_context() as context:
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(patient(15_000))
         uncaught = []
         page.on("pageerror", lambda error: uncaught.append(str(error)))
         with killable(port) as process:
@@ -561,7 +562,7 @@ def test_a_websocket_that_never_opens_offers_another_way(browser, server):  # no
         page.route_web_socket("**/updates**", lambda socket: socket.close())
         page.goto(server.url)
         offer = page.locator(".right [data-offer=sse]")
-        offer.wait_for(timeout=10_000)
+        offer.wait_for(timeout=patient(10_000))
         assert "does not open" in page.locator(".right .state").inner_text()
         offers = page.locator(".right [data-offer]").all()
         # All that push over plain HTTP, first what streams as it does.
@@ -599,7 +600,7 @@ def test_a_network_that_is_cut_is_said_and_mended(browser, server):  # noqa: F81
         page.wait_for_timeout(1500)
         context.set_offline(False)
         wait_until(page, "s.sides.left.state === 'open' && s.sides.right.state === 'open'", 15)
-        expect(page.locator("#note")).not_to_contain_text("does not answer", timeout=10_000)
+        expect(page.locator("#note")).not_to_contain_text("does not answer", timeout=patient(10_000))
         wait_until(page, "s.sides.left.heard === s.sides.right.heard")
         for one in paused(page)["sides"].values():
             assert one["lost"] == one["duplicates"] == 0 and one["heard"] == one["seq"]
@@ -620,7 +621,7 @@ def test_a_closed_page_ends_its_session(browser, server):  # noqa: F811
     with opened(browser, server.url) as page:
         assert len(server.sessions) == 1
         page.goto("about:blank")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + patient(5)
         while len(server.sessions) and time.monotonic() < deadline:
             page.wait_for_timeout(50)
         assert len(server.sessions) == 0
@@ -645,7 +646,7 @@ def test_ten_pages_at_once(browser, server):  # noqa: F811
     with browser.new_context() as context:
         pages = [context.new_page() for _ in range(10)]
         for page in pages:
-            page.set_default_timeout(20_000)
+            page.set_default_timeout(patient(20_000))
             page.goto(server.url)
         for page in pages:
             now = wait_until(page, "s.sides.left.heard >= 2 && s.sides.right.heard >= 2", 20)
@@ -683,7 +684,7 @@ def test_the_page_behind_jupyters_proxy(browser, server, site, where):  # noqa: 
     port, login = site
     with browser.new_context() as context:
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(patient(30_000))
         page.watch = Watch(page)
         address = f"http://127.0.0.1:{port}"
         page.goto(address + login)

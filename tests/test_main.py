@@ -14,6 +14,7 @@ from bisect import bisect_left
 
 import psutil
 import pytest
+from patience import patient
 from websockets.sync.client import connect
 
 from wsdemo import __main__ as command_line
@@ -27,7 +28,7 @@ except ImportError:
     resource = None
 
 DEAD_PROXY = {name: "http://127.0.0.1:9" for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")}
-TIMEOUT_S = 100
+TIMEOUT_S = patient(100)
 """A bound for a machine that hangs; no test is decided by it."""
 COMMAND = (sys.executable, "-m", "wsdemo")
 
@@ -64,7 +65,7 @@ def running(*arguments: str, folder, **options):
 
 def until(condition, what: str):
     """Wait for something to become true, and return it; a generous bound, since only whether it comes is tested."""
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + patient(30)
     while not (value := condition()):
         assert time.monotonic() < give_up, f"waited in vain until {what}"
         time.sleep(0.02)

@@ -10,6 +10,7 @@ import time
 
 import psutil
 import pytest
+from patience import patient
 
 from wsdemo import measure as module
 from wsdemo.measure import compare, measure
@@ -242,7 +243,7 @@ def test_a_cancelled_run_leaves_no_process():
         before = set(psutil.Process().children(recursive=True))
         run = measure("websocket", every(0.1), clients=4, interval_s=0.5, duration_s=60, progress=False)
         task = asyncio.create_task(run)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(patient(30)):
             while len(set(psutil.Process().children(recursive=True)) - before) < 2:  # noqa: ASYNC110 - from outside
                 await asyncio.sleep(0.02)
         task.cancel()

@@ -1,26 +1,32 @@
 """The promises of the README, the requirements and CI, which no module keeps."""
 
+import ast
+import json
 import re
-import subprocess
-from pathlib import Path
+import tomllib
 
 import pytest
+import yaml
+from repository import ROOT, read, texts
 
+import wsdemo
 from wsdemo.transports import TRANSPORTS
 
-ROOT = Path(__file__).resolve().parent.parent
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt && "
+CHECKS = ["ruff format --check .", "ruff check .", "mypy --strict wsdemo", "jactionlint --strict-exit"]
+FLOOR = 90
+"""Percent of the lines and branches of wsdemo that the suite runs. It rises, here and in .ci/run; it never falls."""
 
 
-def read(name):
-    return (ROOT / name).read_text(encoding="utf-8")
+def project() -> dict:
+    return tomllib.loads(read("pyproject.toml"))["project"]
 
 
-def files():
-    """Return the text files of the repository, as git or (in an archive) the file system lists them."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
-    names = listed.stdout.split("\n")[:-1] or [str(path.relative_to(ROOT)) for path in ROOT.rglob("*")]
-    return [name for name in names if not name.endswith(".png") and (ROOT / name).is_file()]
+def workflow() -> dict:
+    return yaml.safe_load(read(".github/workflows/test.yml"))
+
+
+# --- continuous integration -------------------------------------------------------------------------------------------
 
 
 def test_ci_runs_the_readmes_test_line_unchanged():
@@ -34,7 +40,83 @@ def test_ci_runs_the_readmes_test_line_unchanged():
 def test_nothing_in_ci_is_allowed_to_fail():
     """No check is skipped or waved through."""
     assert "set -euo pipefail" in read(".ci/run")
-    assert "|| true" not in read(".ci/run")
+    assert "export CI=true" in read(".ci/run")
+    for name in (".ci/run", ".github/workflows/test.yml"):
+        assert not re.search(r"\|\| *(true|:)|set \+e|continue-on-error", read(name))
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_ci_makes_every_check_before_the_tests(check):
+    """One that needs no run is a line of its own, so that its failure ends the run."""
+    lines = read(".ci/run").splitlines()
+    (place,) = (n for n, line in enumerate(lines) if line.startswith(f".venv/bin/{check}"))
+    assert place < len(lines) - 1
+    assert not re.search(r"[|;&]", lines[place])
+
+
+def test_every_tool_of_ci_is_a_requirement():
+    """With a floor and a cap, like everything else."""
+    requirements = re.findall(r"^([a-z0-9-]+)>=", read("requirements.txt"), re.MULTILINE)
+    tools = set(re.findall(r"\.venv/bin/(\w+)", read(".ci/run"))) - {"pip"}
+    assert tools >= {"ruff", "mypy", "jactionlint", "pytest"}
+    assert tools <= set(requirements)
+
+
+def test_the_floor_of_coverage_does_not_fall():
+    """Lines and branches are counted, in child processes too."""
+    (floor,) = re.findall(r"--cov=wsdemo --cov-fail-under=(\d+)", read(".ci/run"))
+    assert int(floor) >= FLOOR
+    settings = tomllib.loads(read("pyproject.toml"))["tool"]["coverage"]["run"]
+    assert settings["branch"] and settings["parallel"] and settings["patch"] == ["subprocess"]
+    assert "omit" not in settings
+
+
+def test_the_workflow_runs_ci_on_every_python_that_the_package_names():
+    """And the README's test line on macOS and Windows."""
+    jobs = workflow()["jobs"]
+    named = [line.rpartition(" ")[2] for line in project()["classifiers"] if re.search(r":: 3\.\d+$", line)]
+    assert jobs["linux"]["strategy"]["matrix"]["python"] == named
+    assert f">={named[0]}" == project()["requires-python"]
+    assert jobs["linux"]["steps"][-1] == {"run": ".ci/run"}
+    assert jobs["elsewhere"]["strategy"]["matrix"]["system"] == ["macos", "windows"]
+
+
+def test_the_workflow_asks_for_little_and_ends():
+    """It may read the repository and nothing else, each job has a limit, each action a version."""
+    assert workflow()["permissions"] == {"contents": "read"}
+    assert all("permissions" not in job and 0 < job["timeout-minutes"] <= 90 for job in workflow()["jobs"].values())
+    actions = re.findall(r"uses: (\S+)", read(".github/workflows/test.yml"))
+    assert len(actions) >= 6
+    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", action) for action in actions)
+
+
+def test_the_workflow_tries_the_oldest_versions_that_are_allowed():
+    """Its one substitution turns every floor into the version itself."""
+    (command,) = (step["run"] for step in workflow()["jobs"]["oldest"]["steps"] if "sed" in step.get("run", ""))
+    pattern, replacement = re.search(r"'s/(.*)/(.*)/'", command).groups()
+    oldest = [re.sub(pattern, replacement, line) for line in read("requirements.txt").splitlines()]
+    pinned = [line for line in oldest if "==" in line]
+    assert len(pinned) == read("requirements.txt").count(">=")
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9.]+", line) for line in pinned)
+
+
+def test_hooks_before_a_commit_are_checks_of_ci_and_download_nothing():
+    """Each is local, and runs a tool of the requirements."""
+    repositories = yaml.safe_load(read(".pre-commit-config.yaml"))["repos"]
+    assert [repository["repo"] for repository in repositories] == ["local"]
+    hooks = repositories[0]["hooks"]
+    assert {hook["language"] for hook in hooks} == {"system"}
+    assert [hook["entry"].replace(" --force-exclude", "") for hook in hooks] == [
+        c.removesuffix(" .") for c in CHECKS[:3]
+    ]
+
+
+def test_a_container_for_development_installs_the_requirements():
+    """As the README does."""
+    assert json.loads(read(".devcontainer/devcontainer.json"))["postCreateCommand"] == SET_UP.removesuffix(" && ")
+
+
+# --- requirements -----------------------------------------------------------------------------------------------------
 
 
 def test_every_requirement_has_a_floor_and_a_cap():
@@ -48,15 +130,53 @@ def test_every_requirement_has_a_floor_and_a_cap():
 
 def test_the_package_asks_for_no_other_versions_than_the_course():
     """A dependency of pyproject.toml stands in requirements.txt with the same floor and cap."""
-    dependencies = re.search(r"dependencies = \[(.*?)\]", read("pyproject.toml"), re.DOTALL).group(1)
-    named = re.findall(r'"([^"]+)"', dependencies)
-    assert len(named) > 5
-    assert set(named) <= set(read("requirements.txt").splitlines())
+    assert len(project()["dependencies"]) > 5
+    assert set(project()["dependencies"]) <= set(read("requirements.txt").splitlines())
 
 
-def test_the_public_address_stands_in_one_place():
-    """OWNER/REPO is replaced once, and the README says where."""
-    assert sum(read(name).count("OWNER/REPO/") for name in files() if not name.startswith("tests/")) == 1
+# --- what the repository says of itself -------------------------------------------------------------------------------
+
+
+def test_the_public_address_is_filled_in_at_two_places_which_the_readme_names():
+    """Once in a link of the README, once in pyproject.toml; the README's sentence says so."""
+    places = {name: read(name).count("/OWNER/REPO") for name in texts() if not name.startswith("tests/")}
+    assert {name: count for name, count in places.items() if count} == {"README.md": 1, "pyproject.toml": 1}
+    (sentence,) = re.findall(r"[^.]*`OWNER/REPO`[^:]*:", read("README.md"))
+    assert "this link" in sentence and "pyproject.toml" in sentence
+
+
+def test_the_newest_release_of_the_changelog_is_the_version():
+    """What is not released yet stands above it; releases go down in number and in time."""
+    headings = re.findall(r"^## \[(.+?)\](?: - (\d{4}-\d\d-\d\d))?$", read("CHANGELOG.md"), re.MULTILINE)
+    assert headings[0] == ("Unreleased", "")
+    releases = headings[1:]
+    assert releases[0][0] == wsdemo.__version__
+    numbers = [tuple(map(int, number.split("."))) for number, _ in releases]
+    assert numbers == sorted(numbers, reverse=True)
+    assert all(day for _, day in releases) and releases == sorted(
+        releases, key=lambda release: release[1], reverse=True
+    )
+
+
+def test_the_version_is_written_in_the_package_only():
+    """pyproject.toml reads it there."""
+    assert "version" in project()["dynamic"] and "version" not in project()
+    assignments = [node for node in ast.parse(read("wsdemo/__init__.py")).body if isinstance(node, ast.Assign)]
+    assert [ast.unparse(node) for node in assignments] == [f"__version__ = {wsdemo.__version__!r}"]
+
+
+@pytest.mark.parametrize("name", ["CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md", "LICENSE"])
+def test_the_readme_leads_to_what_contributors_expect(name):
+    """With a link."""
+    assert (ROOT / name).is_file()
+    assert f"({name})" in read("README.md")
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"])
+def test_links_within_the_repository_lead_somewhere(name):
+    """Of its pages; those of the lessons are held by their own rules."""
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", read(name)) if not re.match(r"https?:|#", link)]
+    assert [link for link in links if not (ROOT / link.partition("#")[0]).exists()] == []
 
 
 def test_binder_finds_the_course():
@@ -82,6 +202,6 @@ def test_every_lesson_is_in_the_readme():
 def test_the_repository_names_no_machine():
     """No path of a home or work folder, in no text."""
     # The tests speak of such paths, in order to forbid them.
-    texts = [name for name in files() if not name.startswith("tests/")]
-    assert len(texts) > 40
-    assert [name for name in texts if re.search(r"(?<![\w.])/(?:root|home/\w+|work)/", read(name))] == []
+    names = [name for name in texts() if not name.startswith("tests/")]
+    assert len(names) > 40
+    assert [name for name in names if re.search(r"(?<![\w.])/(?:root|home/\w+|work)/", read(name))] == []

@@ -10,6 +10,7 @@ import time
 import aiohttp
 import pytest
 import websockets
+from patience import patient
 from websockets.asyncio.client import connect
 
 from wsdemo.feed import Feed
@@ -139,7 +140,7 @@ def test_readers_who_leave_leave_nothing_behind(name):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patient(20)):
                 while meter.open_now or len(asyncio.all_tasks()) > before:  # noqa: ASYNC110 - nothing tells the end
                     await asyncio.sleep(0.01)
 
@@ -307,7 +308,7 @@ def test_a_long_poll_that_times_out_is_empty_and_wasted(monkeypatch):
                     pass
 
             task = asyncio.create_task(attend())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patient(20)):
                 while meter.wasted < 6:  # noqa: ASYNC110 - the meter tells nobody
                     await asyncio.sleep(0.01)
             task.cancel()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from patience import patient
 from websockets import frames as lib
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
@@ -769,7 +770,7 @@ def test_a_client_by_hand_talks_to_the_library():
             writer.close()
             return answers
 
-    assert asyncio.run(asyncio.wait_for(talk(), 20)) == [
+    assert asyncio.run(asyncio.wait_for(talk(), patient(20))) == [
         Frame(Opcode.PONG, b"?"),
         Frame(Opcode.TEXT, b"Hello"),
         Frame(Opcode.BINARY, bytes(70_000)),
@@ -804,7 +805,7 @@ def test_the_library_talks_to_a_server_by_hand():
                 echoed = await connection.recv()
             return echoed, connection.close_code
 
-    assert asyncio.run(asyncio.wait_for(talk(), 20)) == ("\N{SNOWMAN} melts", 1000)
+    assert asyncio.run(asyncio.wait_for(talk(), patient(20))) == ("\N{SNOWMAN} melts", 1000)
 
 
 # The module as something to read
