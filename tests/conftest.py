@@ -1,5 +1,7 @@
 """Tests that are large: whole where time does not matter, and in a small form on the desk of whoever runs the suite."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Sized
 from typing import TypeVar
