@@ -1,4 +1,4 @@
-"""A folder of its own for runs of pytest whose tests are planted, with exactly this repository's options."""
+"""Runs of Python and pytest in folders of their own, and planted tests with exactly this repository's options."""
 
 from __future__ import annotations
 
@@ -25,11 +25,25 @@ def make(folder: Path, **tests: str) -> Path:
     return folder
 
 
+def environment(**variables: str) -> dict[str, str]:
+    """Return this environment without what this run was asked for, such as coverage, and with `variables`."""
+    asked = ("PYTEST_", "COVERAGE_", "CI")
+    return {name: value for name, value in os.environ.items() if not name.startswith(asked)} | variables
+
+
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run pytest there to its end, in an environment that asks for nothing but `variables`."""
-    own = ("PYTEST_", "COVERAGE_", "CI", "WSDEMO_TEST_PATIENCE")  # what this run was asked for
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(own)} | variables
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    """Run Python there to its end: `run(folder, "-m", "pytest")`."""
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, encoding="utf-8", timeout=patient(300)
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=patient(300),
     )
+
+
+def run_pytest(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run pytest there to its end, in an environment that asks for nothing but `variables`."""
+    return run(folder, "-m", "pytest", "-p", "no:cacheprovider", *arguments, **variables)

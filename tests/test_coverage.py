@@ -30,7 +30,7 @@ def counted(tmp_path_factory):
     folder = sandbox.make(tmp_path_factory.mktemp("coverage"), test_planted=PLANTED)
     cells = [nbformat.v4.new_code_cell(cell, execution_count=n) for n, cell in enumerate(IN_A_KERNEL, start=1)]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "notebooks" / "lesson.ipynb")
-    run = sandbox.run(folder, "--cov=wsdemo", "--cov-report=json")
+    run = sandbox.run_pytest(folder, "--cov=wsdemo", "--cov-report=json")
     assert run.returncode == 0, run.stdout + run.stderr
     report = json.loads((folder / "coverage.json").read_text(encoding="utf-8"))
     assert report["meta"]["branch_coverage"]

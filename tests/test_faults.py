@@ -72,7 +72,7 @@ def red(tmp_path_factory) -> dict[str, dict[str, str]]:
     books["sound"] = notebook(SOUND, claim="42\n")
     for name, book in books.items():
         nbformat.write(book, folder / "notebooks" / f"{name}.ipynb")
-    run = sandbox.run(folder, "notebooks", "--junitxml=report.xml")
+    run = sandbox.run_pytest(folder, "notebooks", "--junitxml=report.xml")
     assert run.returncode == 1, run.stdout + run.stderr
     said: dict[str, dict[str, str]] = {name: {} for name in books}
     for cell in ElementTree.parse(folder / "report.xml").iter("testcase"):

@@ -30,7 +30,7 @@ def planted(tmp_path_factory):
 
 def test_the_small_form_is_the_default_and_says_so(planted):
     """Every large test runs, small; the summary names each with how much of it ran."""
-    run = sandbox.run(planted, "tests", "-s")
+    run = sandbox.run_pytest(planted, "tests", "-s")
     assert run.returncode == 0, run.stdout + run.stderr
     assert (run.stdout.count("a 2"), run.stdout.count("a 3"), run.stdout.count("['wide']")) == (1, 0, 1)
     lines = run.stdout.splitlines()
@@ -42,7 +42,7 @@ def test_the_small_form_is_the_default_and_says_so(planted):
 @pytest.mark.parametrize("how", ["--large", "CI=true"])
 def test_the_full_form_is_there_to_be_asked_for(planted, how):
     """By an option, or by the variable that every CI sets."""
-    run = sandbox.run(
+    run = sandbox.run_pytest(
         planted, "tests", "-s", *([how] if how == "--large" else []), CI="" if how == "--large" else "true"
     )
     assert run.returncode == 0, run.stdout + run.stderr
@@ -54,7 +54,7 @@ def test_the_full_form_is_there_to_be_asked_for(planted, how):
 
 def test_a_run_without_large_tests_says_nothing_of_them(planted):
     """What did not run needs no words."""
-    run = sandbox.run(planted, "tests", "-k", "not_large")
+    run = sandbox.run_pytest(planted, "tests", "-k", "not_large")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "large tests" not in run.stdout
 
@@ -66,6 +66,6 @@ def test_a_run_without_large_tests_says_nothing_of_them(planted):
 )
 def test_the_mark_and_the_amount_go_together(tmp_path, test):
     """A large test without a small form would never be small; an unmarked one could not be chosen by its mark."""
-    run = sandbox.run(sandbox.make(tmp_path, test_planted=f"import pytest\n\n{test}\n"), "tests")
+    run = sandbox.run_pytest(sandbox.make(tmp_path, test_planted=f"import pytest\n\n{test}\n"), "tests")
     assert run.returncode == pytest.ExitCode.USAGE_ERROR
     assert "go together" in run.stdout + run.stderr

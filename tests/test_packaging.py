@@ -1,14 +1,12 @@
 """What is built from the repository: an archive that runs its own tests, a wheel that lacks nothing."""
 
-import subprocess
-import sys
 import tarfile
 import zipfile
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
-from patience import patient
+import sandbox
 from repository import ROOT, files, read
 
 import wsdemo
@@ -17,12 +15,9 @@ BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_{
 """What `pip` and `build` call, with the setuptools of this environment, so that nothing is downloaded."""
 
 
-def run(*arguments: str, folder: Path) -> str:
+def run(folder: Path, *arguments: str) -> str:
     """Run Python in a folder to its end, and return what it printed."""
-    command = [sys.executable, *arguments]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=patient(200), check=False
-    )
+    done = sandbox.run(folder, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -34,7 +29,7 @@ def source(tmp_path_factory) -> Path:
     for name in files():
         (checkout / name).parent.mkdir(parents=True, exist_ok=True)
         (checkout / name).write_bytes((ROOT / name).read_bytes())
-    name = run("-c", BUILD.format("sdist"), str(built), folder=checkout).split()[-1]
+    name = run(checkout, "-c", BUILD.format("sdist"), str(built)).split()[-1]
     with tarfile.open(built / name) as archive:
         archive.extractall(unpacked, filter="data")
     (folder,) = unpacked.iterdir()
@@ -45,7 +40,7 @@ def source(tmp_path_factory) -> Path:
 def wheel(source, tmp_path_factory) -> zipfile.ZipFile:
     """The wheel, built from that archive as installers do."""
     built = tmp_path_factory.mktemp("wheel")
-    name = run("-c", BUILD.format("wheel"), str(built), folder=source).split()[-1]
+    name = run(source, "-c", BUILD.format("wheel"), str(built)).split()[-1]
     return zipfile.ZipFile(built / name)
 
 
@@ -57,7 +52,7 @@ def test_the_archive_holds_every_file_of_the_repository(source):
 
 def test_the_archive_collects_the_whole_suite(source):
     """Each file of tests and each lesson, with the options of the archive."""
-    found = run("-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", folder=source)
+    found = run(source, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider")
     collected = {line.partition("::")[0] for line in found.splitlines()}
     suite = [
         name for name in files() if name.startswith(("tests/test_", "notebooks/")) and name.endswith((".py", ".ipynb"))
@@ -68,7 +63,7 @@ def test_the_archive_collects_the_whole_suite(source):
 
 def test_the_archive_keeps_the_promises_of_the_repository(source):
     """Its own tests of them run there, without git."""
-    said = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_repository.py", folder=source)
+    said = run(source, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_repository.py")
     assert "passed" in said
 
 
