@@ -14,8 +14,13 @@ import pytest
 
 @pytest.mark.parametrize("end", ["stdin", "SIGTERM"])
 def test_a_child(end):
-    command = [sys.executable, "-m", "wsdemo", "serve", "echo" if end == "stdin" else "polling", "--supervised"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+    job = b'{"max_connections": 9, "open_timeout_s": 5, "keepalive_s": 20}'
+    words = ["child", "echo"] if end == "stdin" else ["serve", "polling"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "wsdemo", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        child.stdin.write(job + b"\\n")
+        child.stdin.flush()
         assert child.stdout.readline()
         child.stdin.close() if end == "stdin" else child.terminate()
         child.wait()
@@ -44,7 +49,7 @@ def counted(tmp_path_factory):
     [
         ("a child that the end of its stdin ends", "echo.py", "EchoServer.start"),
         pytest.param("a child that SIGTERM ends", "transports/polling.py", "serve", marks=POSIX),
-        ("a lesson's kernel", "wire.py", "accept_key"),
+        ("a lesson's kernel", "wire/handshake.py", "accept_key"),
     ],
 )
 def test_what_runs_elsewhere_is_counted(counted, where, file, function):
@@ -54,4 +59,4 @@ def test_what_runs_elsewhere_is_counted(counted, where, file, function):
 
 def test_what_does_not_run_is_not_counted(counted):
     """The control."""
-    assert not counted["wire.py"]["decode"]["executed_lines"]
+    assert not counted["wire/frames.py"]["decode"]["executed_lines"]

@@ -458,7 +458,7 @@ def broken(browser, server, *planted: str, left: str = "polling"):  # noqa: F811
     """The page with a fault in it, and `left` on its left side from the first; gives it and what nobody caught."""
     with browser.new_context() as context:
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(patient(10_000))
         uncaught = []
         page.on("pageerror", lambda error: uncaught.append(str(error)))
         plant(page, *planted)

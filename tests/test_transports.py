@@ -571,7 +571,7 @@ def test_the_push_table_forgets_who_has_left(monkeypatch):
                 for connection in (leaver, stayer):
                     await connection.recv()
                 (push,) = pushes
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(patient(20)):
                     while len(push.readers) < 2:  # noqa: ASYNC110 - the table tells nobody
                         await asyncio.sleep(0.01)
                     await leaver.close()
@@ -584,7 +584,7 @@ def test_the_push_table_forgets_who_has_left(monkeypatch):
 
 async def wait_until_alone(meter):
     """Wait until the server holds no connection; the bound ends a hopeless wait."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(patient(20)):
         while meter.open_now:  # noqa: ASYNC110 - the meter tells nobody
             await asyncio.sleep(0.01)
 
@@ -610,7 +610,7 @@ def test_who_does_not_catch_up_in_time_is_cut_off(monkeypatch):
                     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode(),
                 )
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(patient(20)):
                     while not meter.connections:  # noqa: ASYNC110
                         await asyncio.sleep(0.01)
                 await wait_until_alone(meter)
@@ -629,7 +629,7 @@ def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch):
             session.get(url) as response,
         ):
             comments = 0
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patient(20)):
                 async for line in response.content:
                     comments += line.startswith(b":")
                     if comments == 5:
@@ -660,7 +660,7 @@ def test_a_stream_that_falls_silent_is_left_and_asked_for_again(monkeypatch):
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/updates"
             reader = Reader()
-            async with asyncio.timeout(20), contextlib.aclosing(sse.hear(url, reader)) as deliveries:
+            async with asyncio.timeout(patient(20)), contextlib.aclosing(sse.hear(url, reader)) as deliveries:
                 assert (await anext(deliveries)).seq == 1
             await asyncio.gather(*answers)
             assert (len(answers), reader.failures) == (2, 1)
