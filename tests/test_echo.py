@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import aiohttp
 import psutil
 import pytest
 import websockets
@@ -210,6 +211,21 @@ HANDSHAKES = [
     http("the page for a foreign Host", "421", b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
     http("a path out of the pages", "404", b"GET /../echo.py HTTP/1.1\r\nHost: {host}\r\n\r\n"),
     http("plain HTTP for the socket", "426", b"GET /ws HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+    *(
+        http(
+            f"a browser asks beforehand for {path}: {what}",
+            status,
+            f"OPTIONS {path} HTTP/1.1\r\nHost: {{host}}\r\n{lines}\r\n".encode(),
+            older=SILENT_ONCE,
+        )
+        for path in ("/", "/ws")
+        for what, status, lines in (
+            ("the page's own", "204", "Origin: http://{host}\r\nAccess-Control-Request-Method: GET\r\n"),
+            ("a foreign page", "403", "Origin: http://evil.example\r\nAccess-Control-Request-Method: GET\r\n"),
+            ("nobody's", "405", "Access-Control-Request-Method: GET\r\n"),
+            ("for nothing", "405", "Origin: http://{host}\r\n"),
+        )
+    ),
 ]
 
 MESSAGES = [
@@ -444,7 +460,7 @@ class Peer:
             wire.handshake_check(parts[0], KEY)
             self.upgraded, self.buffer = True, parts[1]
             return status
-        length = 0 if self.is_head else int(headers["content-length"])
+        length = 0 if self.is_head or status == "204" else int(headers["content-length"])
         if len(parts[1]) < length:
             return None
         assert headers["connection"] == "close"
@@ -807,3 +823,51 @@ def test_the_command_runs_until_ctrl_c():
     assert "Traceback" not in err
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=patient(5))
+
+
+# Pages from elsewhere
+
+
+@contextlib.asynccontextmanager
+async def asked(server: EchoServer, method: str, path: str, **headers: str):
+    """Ask over HTTP, and give the answer and its body."""
+    async with aiohttp.ClientSession() as session:
+        async with session.request(method, f"http://127.0.0.1:{server.port}{path}", headers=headers) as response:
+            yield response, await response.text()
+
+
+def test_a_page_from_elsewhere_may_come_if_its_origin_is_allowed(outside_jupyter):  # noqa: F811
+    """It opens the socket and reads the page; another one does neither, and whoever runs the server is told how."""
+    mine, other = "http://127.0.0.1:5500", "http://127.0.0.1:5501"
+
+    async def scenario():
+        refused = []
+        async with EchoServer(allowed_origins=[mine], heard=lambda _: None, refused=refused.append) as server:
+            async with connect(server.url, proxy=None, origin=mine) as connection:
+                await connection.send("x")
+                assert TIME.fullmatch(await connection.recv())
+            async with asked(server, "GET", "/", Origin=mine) as (response, text):
+                assert (response.status, text[:9].lower()) == (200, "<!doctype")
+                assert response.headers.getall("Access-Control-Allow-Origin") == [mine]
+            leave = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Private-Network": "true"}
+            if LIBRARY >= 17:
+                async with asked(server, "OPTIONS", "/ws", Origin=mine, **leave) as (response, text):
+                    assert (response.status, text) == (204, "")
+                    assert response.headers.getall("Access-Control-Allow-Origin") == [mine]
+                    assert response.headers["Access-Control-Allow-Private-Network"] == "true"
+                    assert not {"Content-Length", "Content-Type"} & set(response.headers)
+            assert refused == []
+            with pytest.raises(websockets.InvalidStatus) as caught:
+                await connect(server.url, proxy=None, origin=other)
+            assert caught.value.response.status_code == 403
+            async with asked(server, "GET", "/", Origin=other) as (response, _):
+                assert response.status == 403 and "Access-Control-Allow-Origin" not in response.headers
+            assert refused == [f"a page from {other!r}; if it is yours, allow it with --allow-origin {other}"] * 2
+
+    asyncio.run(scenario())
+
+
+def test_what_is_no_origin_is_refused_before_it_listens():
+    """With how one looks."""
+    with pytest.raises(ValueError, match="an origin is scheme, host and port"):
+        EchoServer(allowed_origins=["localhost:5500"])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 
 import pytest
@@ -382,3 +383,86 @@ def test_behind_the_proxy_without_its_slash_the_page_says_what_is_wrong(page, ju
         page.goto(f"http://localhost:{port}/user/someone/proxy/{server.port}")
         expect(page.locator("#address")).to_contain_text("Does its address end in a slash?")
         assert on(page) == set()
+
+
+# A page of the reader's own, served from elsewhere
+
+
+FIRST_MESSAGE = """(url) => new Promise((resolve) => {
+  const socket = new WebSocket(url);
+  socket.onopen = () => socket.send("from elsewhere");
+  socket.onmessage = ({ data }) => { resolve(data); socket.close(); };
+  socket.onerror = () => resolve("failed");
+})"""
+FIRST_EVENT = """(url) => new Promise((resolve) => {
+  const source = new EventSource(url);
+  source.addEventListener("position", ({ lastEventId }) => { resolve(lastEventId); source.close(); });
+  source.onerror = () => { resolve("failed"); source.close(); };
+})"""
+SECOND_ANSWER = """async (url) => {
+  try {
+    const first = await fetch(`${url}?after=0`, { cache: "no-store" });
+    const { epoch, seq } = await first.json();
+    const tag = first.headers.get("ETag");
+    const headers = { "If-None-Match": tag };  // not a header that needs no leave, so the browser asks beforehand
+    const second = await fetch(`${url}?after=0`, { cache: "no-store", headers });
+    return `${tag === `"${epoch}-${seq}"`} ${second.status}`;
+  } catch {
+    return "failed";
+  }
+}"""
+SERVE = [sys.executable, "-m", "wsdemo", "serve"]
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[dict[str, str]]:
+    """Run `python -m wsdemo serve` with these arguments; give its addresses."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    with subprocess.Popen([*SERVE, *arguments], **pipes) as process:
+        try:
+            yield json.loads(process.stdout.readline())["urls"]
+        finally:
+            process.kill()
+
+
+def hear_all(page) -> dict[str, str]:
+    """Return what the page that is shown now hears from servers on other ports, by each way to ask."""
+    quiet = ("--schedule", "every", "--rate", "0.001")  # so that nothing new comes between two questions
+    allow = ("--allow-origin", page.evaluate("location.origin.startsWith('http') ? location.origin : 'null'"))
+    with serving("echo", *allow) as echoes, serving("sse", "conditional", *quiet, *allow) as feeds:
+        return {
+            "echo": page.evaluate(FIRST_MESSAGE, echoes["echo"]),
+            "sse": page.evaluate(FIRST_EVENT, feeds["sse"]),
+            "conditional": page.evaluate(SECOND_ANSWER, feeds["conditional"]),
+        }
+
+
+def assert_heard(heard: dict[str, str]) -> None:
+    assert re.fullmatch(TIME, heard["echo"])
+    assert re.fullmatch(r"[0-9a-f]{8}-0", heard["sse"])
+    assert heard["conditional"] == "true 304"
+
+
+def test_a_page_on_another_port_uses_echo_and_sse_with_its_origin_allowed(page):
+    """WebSocket, EventSource, and a fetch for which the browser asks beforehand."""
+    with in_background(unguarded("<!doctype html><title>mine</title>")) as port:
+        page.goto(f"http://127.0.0.1:{port}/")
+        assert_heard(hear_all(page))
+
+
+def test_a_page_from_a_file_uses_them_where_null_is_allowed(page, tmp_path):
+    """Such a page has no origin of its own, and the browser says "null" of it."""
+    (tmp_path / "mine.html").write_text("<!doctype html><title>mine</title>")
+    page.goto((tmp_path / "mine.html").as_uri())
+    assert_heard(hear_all(page))
+
+
+def test_control_without_the_option_the_same_page_hears_nothing(page):
+    """By none of the three; another origin that is allowed does not help."""
+    with in_background(unguarded("<!doctype html><title>mine</title>")) as port:
+        page.goto(f"http://127.0.0.1:{port}/")
+        other = ("--allow-origin", f"http://localhost:{port}", "--allow-origin", "null")
+        with serving("echo", *other) as echoes, serving("sse", "conditional", *other) as feeds:
+            assert page.evaluate(FIRST_MESSAGE, echoes["echo"]) == "failed"
+            assert page.evaluate(FIRST_EVENT, feeds["sse"]) == "failed"
+            assert page.evaluate(SECOND_ANSWER, feeds["conditional"]) == "failed"

@@ -1,12 +1,18 @@
 """The feed: what is published is decided by the schedule and the clock."""
 
 import asyncio
+import json
+import math
 import time
 
 import pytest
 
+from wsdemo import feed as feed_module
 from wsdemo.feed import Feed, read_position
 from wsdemo.updates import Update, every, poisson
+
+LAST_SEQ = 2**53 - 1
+"""The last whole number that JavaScript can tell from the next one."""
 
 
 def started(count, log_size=100, age_s=1000.0):
@@ -140,6 +146,7 @@ def test_starting_twice_and_stopping_twice_changes_nothing():
         ({"after": "0"}, (0, None)),
         ({"after": "17", "epoch": "ab"}, (17, "ab")),
         ({"epoch": "ab"}, (None, None)),
+        ([("after", "17"), ("epoch", "ab"), ("more", "1"), ("more", "2")], (17, "ab")),
     ],
 )
 def test_positions_are_read_from_a_query(query, expected):
@@ -152,3 +159,225 @@ def test_a_malformed_position_is_explained(after):
     """What is not a whole number from 0 up gets a sentence, never silence."""
     with pytest.raises(ValueError, match="whole number from 0 up"):
         read_position({"after": after})
+
+
+@pytest.mark.parametrize("name", ["after", "epoch"])
+@pytest.mark.parametrize("second", ["1", "2"])
+def test_a_position_that_is_given_twice_is_explained(name, second):
+    """Nobody could say which one was meant, not even where they are equal."""
+    with pytest.raises(ValueError, match=f"{name} may be given once"):
+        read_position([("after", "0"), ("epoch", "e"), (name, "1"), (name, second)])
+
+
+# --- sources as they are ----------------------------------------------------------------------------------------------
+
+
+def third(count):
+    """Return every third of `count` updates: a filtered source."""
+    return [update for update in every(1.0).updates(count + 0.5) if update.seq % 3 == 0]
+
+
+def at_the_end(updates, log_size=100):
+    """Return a feed whose updates have all been published."""
+    feed = Feed(updates, log_size)
+    feed.t0_ns = time.perf_counter_ns() - 10**12
+    return feed
+
+
+def test_a_filtered_source_is_answered_from_every_position():
+    """Numbers may have gaps: whatever is newer than `after` comes, whether or not `after` is one of them."""
+    feed = at_the_end(third(12))
+    for after in range(13):
+        answer = feed.since(after, feed.epoch)
+        assert seqs(answer) == [seq for seq in (3, 6, 9, 12) if seq > after]
+        assert (answer.recovered, answer.seq) == (True, 12)
+
+
+@pytest.mark.parametrize("after, recovered", [(0, False), (5, False), (6, True), (7, True), (12, True), (13, False)])
+def test_what_a_cut_log_has_let_go_decides_who_is_recovered(after, recovered):
+    """Of 3, 6, 9 and 12 the log has kept 9 and 12: a reader at 6 has missed nothing, one at 5 has missed 6."""
+    answer = at_the_end(third(12), log_size=2).since(after)
+    assert answer.recovered is recovered
+    assert seqs(answer) == ([seq for seq in (9, 12) if seq > after] if recovered else [9, 12])
+
+
+@pytest.mark.parametrize("log_size", [2, 100])
+@pytest.mark.parametrize("after", [None, 0, 3, 7, 12, 99])
+def test_the_position_before_the_news_leads_to_the_same_news(log_size, after):
+    """A stream says it before its first update: a reader that is cut off in between resumes there without loss."""
+    feed = at_the_end(third(12), log_size)
+    answer = feed.since(after)
+    again = feed.since(answer.before)
+    assert (again.news, again.recovered) == (answer.news, True)
+
+
+def test_late_updates_come_at_once_behind_those_before_them():
+    """An update of a moment that is over waits for nothing more, keeps its place and is not younger than it is."""
+    moments = {1: -1.0, 2: 2.0, 3: 1.0, 4: 2.0, 5: 0.0, 6: 3.0}
+    feed = Feed([Update(seq, at_s, {}) for seq, at_s in moments.items()])
+    feed.t0_ns = time.perf_counter_ns() - round(2.5e9)
+    news = feed.since(0).news
+    assert [one.seq for one in news] == [1, 2, 3, 4, 5]
+    assert [round((one.published_at_ns - feed.t0_ns) / 1e9) for one in news] == [0, 2, 2, 2, 2]
+    assert [one.at_s for one in news] == [-1.0, 2.0, 1.0, 2.0, 0.0]
+
+
+def test_a_late_update_is_played_without_waiting():
+    """The player, too, takes it at once, and goes on with what comes after it."""
+
+    async def scenario():
+        async with Feed([Update(1, 0.02, {}), Update(2, -5.0, {}), Update(3, 0.01, {}), Update(4, 0.03, {})]) as feed:
+            async with asyncio.timeout(20):
+                await feed.wait(3)
+            assert seqs(feed.since(0)) == [1, 2, 3, 4]
+
+    asyncio.run(scenario())
+
+
+itself: list = []
+itself.append(itself)
+deep: list = []
+for _ in range(100_000):
+    deep = [deep]
+BAD = {
+    "a seq that stands still": (Update(2, 0.0, {}), "update 2 comes after update 2"),
+    "a seq that falls": (Update(1, 0.0, {}), "update 1 comes after update 2"),
+    "a seq of 0": (Update(0, 0.0, {}), "update 0 must have a whole number"),
+    "a seq below 0": (Update(-3, 0.0, {}), "update -3 must have a whole number"),
+    "a seq that no browser's JSON keeps": (Update(LAST_SEQ + 1, 0.0, {}), f"update {LAST_SEQ + 1} must have"),
+    "half a seq": (Update(2.5, 0.0, {}), "update 2.5 must have a whole number"),
+    "a truth for a seq": (Update(True, 0.0, {}), "update True must have a whole number"),
+    "a text for a seq": (Update("3", 0.0, {}), "update '3' must have a whole number"),
+    "no moment": (Update(3, None, {}), "update 3 must come .* not None"),
+    "a moment that is no number": (Update(3, math.nan, {}), "update 3 must come .* not nan"),
+    "a moment that never comes": (Update(3, math.inf, {}), "update 3 must come .* not inf"),
+    "a moment of 400 digits": (Update(3, 10**400, {}), "update 3 must come"),
+    "a set": (Update(3, 0.0, {"x": {1}}), "update 3 cannot be sent as JSON.*set"),
+    "an object": (Update(3, 0.0, {"x": object()}), "update 3 cannot be sent as JSON.*object"),
+    "bytes": (Update(3, 0.0, b"x"), "update 3 cannot be sent as JSON.*bytes"),
+    "NaN": (Update(3, 0.0, {"x": math.nan}), "update 3 cannot be sent as JSON.*finite numbers"),
+    "infinity": (Update(3, 0.0, {"x": [-math.inf]}), "update 3 cannot be sent as JSON.*finite numbers"),
+    "a list that holds itself": (Update(3, 0.0, {"x": itself}), "update 3 cannot be sent as JSON.*Circular"),
+    "a list too deep": (Update(3, 0.0, {"x": deep}), "update 3 cannot be sent as JSON"),
+    "a key that is no text": (Update(3, 0.0, {(1, 2): 3}), "update 3 cannot be sent as JSON.*keys"),
+    "no update": ({"seq": 3}, "behind update 2 stands {'seq': 3}, which is no update"),
+}
+
+
+def with_bad(update):
+    return [Update(1, 0.0, {}), Update(2, 0.0, {}), update, Update(LAST_SEQ, 0.0, {})]
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_with_a_bad_update_is_refused_when_the_feed_is_made(case, kind):
+    """At once, with a sentence that names the update, before there is a clock or a reader."""
+    update, words = BAD[case]
+    with pytest.raises(ValueError, match=words):
+        Feed(kind(with_bad(update)))
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_update_that_is_made_on_the_way_ends_the_feed_before_anybody_hears_it(case):
+    """The body of `async with` is cancelled, the sentence comes out, and every reader that waits is told too."""
+    update, words = BAD[case]
+    heard = []
+
+    async def follow(feed):
+        seq = 0
+        while True:
+            await feed.wait(seq)
+            heard.extend(news := seqs(feed.since(seq)))
+            seq = news[-1]
+
+    async def scenario():
+        feed = Feed(one for one in with_bad(update))
+        followers = [asyncio.create_task(follow(feed)) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(ValueError, match=words):
+            async with asyncio.timeout(20), feed:
+                await asyncio.Event().wait()
+        ends = await asyncio.wait_for(asyncio.gather(*followers, return_exceptions=True), 20)
+        assert [type(end) for end in ends] == [ValueError] * 3
+        for ask in (lambda: feed.seq, feed.since, lambda: feed.since(0)):
+            with pytest.raises(ValueError, match=words):
+                ask()
+        with pytest.raises(ValueError, match=words):
+            await feed.stop()
+        assert asyncio.current_task().cancelling() == 0
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(scenario())
+    assert set(heard) <= {1, 2}
+
+
+def test_a_source_that_fails_by_itself_ends_the_feed_with_its_own_error():
+    """A generator is somebody's own code: what it raises comes out as it is, and says where it was raised."""
+
+    def source():
+        yield Update(1, 0.0, {})
+        raise OSError("the line to the stations is down")
+
+    async def scenario():
+        with pytest.raises(OSError, match="stations") as caught:
+            async with asyncio.timeout(20), Feed(source()):
+                await asyncio.Event().wait()
+        assert caught.traceback[-1].name == "source"
+
+    asyncio.run(scenario())
+
+
+def test_a_failed_feed_does_not_grow_with_each_question():
+    """A traceback grows each time that its error is raised, unless somebody sees to it."""
+    feed = Feed(one for one in with_bad(Update(3, 0.0, {"x": {1}})))
+    feed.t0_ns = 0
+    lengths = set()
+    for _ in range(5):
+        with pytest.raises(ValueError) as caught:
+            feed.since(0)
+        lengths.add(len(caught.traceback))
+    assert len(lengths) == 1
+
+
+def test_what_happens_in_the_body_comes_out_as_itself():
+    """A good feed changes nothing: no group of errors, and no cancellation that nobody asked for."""
+
+    async def scenario():
+        with pytest.raises(KeyError):
+            async with Feed(every(1.0)):
+                raise KeyError("of the body")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01), Feed(every(1.0)):
+                await asyncio.Event().wait()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(scenario())
+
+
+def test_a_list_that_changes_later_changes_nothing():
+    """The feed plays what it has checked."""
+    updates = third(6)
+    feed = at_the_end(updates)
+    updates.clear()
+    assert seqs(feed.since(0)) == [3, 6]
+
+
+def test_an_update_is_turned_into_json_once_for_all_readers(monkeypatch):
+    """However often it is asked for, by whichever transport; the text is the message's."""
+    feed = at_the_end(third(12))
+    (first, *_) = feed.since(0).news
+    texts = []
+    monkeypatch.setattr(feed_module.json, "dumps", lambda *_, **__: texts.append(1) or "{}")
+    assert all(news.text() is first.text() for _ in range(5) for news in feed.since(0).news[:1])
+    assert texts == []
+    monkeypatch.undo()
+    assert [news.text() for news in feed.since(0).news] == [json.dumps(news.message()) for news in feed.since(0).news]
+    for after in (None, 0, 7, 12, 99):
+        answer = feed.since(after)
+        assert answer.text() == json.dumps(answer.message())
+
+
+def test_a_log_for_nothing_is_refused():
+    """A feed that keeps no update could deliver none."""
+    with pytest.raises(ValueError, match="log_size must be at least 1"):
+        Feed(every(1.0), log_size=0)

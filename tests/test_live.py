@@ -315,6 +315,67 @@ def test_a_side_serves_its_own_page_only(name):
     run(scenario())
 
 
+def test_a_page_from_elsewhere_may_come_if_its_origin_is_allowed():
+    """It asks beforehand, opens a session and hears its sides; one that is not allowed does none of it."""
+    mine, other = "http://127.0.0.1:5500", "http://127.0.0.1:5501"
+    leave = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+
+    async def scenario():
+        refused = []
+        options = {"allowed_origins": [mine], "refused": refused.append, "max_sessions": 1}
+        async with page(**options) as (server, _), aiohttp.ClientSession() as http:
+
+            async def ask(method, url, origin, more=(), **body):
+                async with http.request(method, url, headers={"Origin": origin, **dict(more)}, **body) as response:
+                    allowed = response.headers.getall("Access-Control-Allow-Origin", [])
+                    assert allowed == ([mine] if origin == mine else [])
+                    return response.status, response.headers, await response.read()
+
+            session = server.url + "session"
+            status, headers, body = await ask("OPTIONS", session, mine, leave)
+            assert (status, body, headers["Access-Control-Allow-Methods"]) == (204, b"", "POST")
+            assert "Content-Type" in headers["Access-Control-Allow-Headers"]
+            assert (await ask("OPTIONS", session, other, leave))[0] == 403
+            assert (await ask("POST", session, other, json=RECIPE))[0] == 403
+            assert len(server.sessions) == 0
+            status, _, body = await ask("POST", session, mine, json=RECIPE)
+            side = f"http://127.0.0.1:{json.loads(body)['ports']['left']}/updates"
+            assert status == 200
+            assert (await ask("GET", side, mine))[0] == 200
+            assert (await ask("GET", side, other))[0] == 403
+            assert refused == [f"a page from {other!r}; if it is yours, allow it with --allow-origin {other}"] * 3
+            assert (await ask("POST", session, mine, json=RECIPE))[0] == 503
+            assert "room for 1 pages" in refused[-1]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Host: {h}", "Host: evil.example"],
+        ["Host: {h}", "Origin: http://{h}", "Origin: http://evil.example"],
+        ["Host: {h}", "Origin: http://{h}", "Origin: http://{h}"],
+        [],
+    ],
+)
+def test_a_request_has_one_host_and_at_most_one_origin(lines):
+    """400 with a sentence, as from every server: nobody could say which of the two was meant."""
+
+    async def scenario():
+        async with page() as (server, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            text = "\r\n".join(["GET /config HTTP/1.1", *lines, "Connection: close", "", ""])
+            writer.write(text.replace("{h}", f"127.0.0.1:{server.port}").encode())
+            async with asyncio.timeout(20):
+                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            writer.close()
+            await writer.wait_closed()
+            assert head.split()[1] == b"400" and len(body.split()) > 3
+
+    run(scenario())
+
+
 def test_a_classroom_comes_by_address():
     """On every interface, a page that came by an IP address reaches its sides by the same; a name is misdirected."""
 

@@ -4,13 +4,17 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from bisect import bisect_left
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -20,6 +24,7 @@ from websockets.sync.client import connect
 from wsdemo import __main__ as command_line
 from wsdemo.command import compare as compare_command
 from wsdemo.command import lab as lab_command
+from wsdemo.guard import names_of
 from wsdemo.transports import TRANSPORTS
 
 try:
@@ -306,6 +311,9 @@ REFUSED = {
     "a server for nobody": (["serve", "polling", "--max-connections", "0"], "at least 1"),
     "serving a rate of the earthquakes": (["serve", "polling", "--rate", "1"], "--speed"),
     "serving for no time": (["serve", "polling", "--duration", "0"], "--duration"),
+    "allowing no origin": (["serve", "polling", "--allow-origin", "localhost"], "http://127.0.0.1:5500"),
+    "allowing every origin to the echo": (["serve", "echo", "--allow-origin", "*"], "scheme, host and port"),
+    "allowing a page's address to the live page": (["live", "--allow-origin", "http://a/page.html"], "scheme, host"),
 }
 IMPOSSIBLE = {
     "--interval": ["--duration", "600"],
@@ -401,8 +409,93 @@ def test_serve_on_every_interface_warns(tmp_path):
         about = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=TIMEOUT_S)
-    assert about["urls"]["polling"].startswith("http://0.0.0.0:")
+    assert urlsplit(about["urls"]["polling"]).hostname in names_of("0.0.0.0")
     assert stderr.startswith("warning: listening on 0.0.0.0")
+
+
+LISTENING = {
+    "serve polling": ("serve", "polling", "conditional", "--schedule", "every"),
+    "serve echo": ("serve", "echo"),
+    "live": ("live", "--no-browser"),
+}
+
+
+def addresses(process, job: str) -> list[str]:
+    """Return the addresses that a server prints, in both of its outputs, until it says how to stop it."""
+    lines = [] if job == "live" else [process.stdout.readline()]
+    while not (line := process.stderr.readline()).startswith("Ctrl-C"):
+        assert line, "the server ended"
+        lines.append(line)
+    if job == "live":
+        lines += [process.stdout.readline() for _ in names_of("0.0.0.0" if "0.0.0.0" in process.args else "127.0.0.1")]
+    return re.findall(r"(?:http|ws)://[^\s\"]+", "".join(lines))
+
+
+@pytest.mark.parametrize("job", LISTENING)
+def test_a_server_on_every_interface_prints_addresses_that_others_can_type(job, tmp_path):
+    """This machine's own, in both outputs; each of them answers."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with running(*LISTENING[job], "--host", "0.0.0.0", folder=tmp_path) as process:
+        printed = addresses(process, job)
+        assert {urlsplit(url).hostname for url in printed} == set(names_of("0.0.0.0"))
+        for url in printed:
+            if url.startswith("http"):
+                with direct.open(url, timeout=20) as response:
+                    assert response.status == 200
+
+
+@pytest.mark.parametrize("job", LISTENING)
+def test_a_refusal_is_a_line_in_the_terminal_that_names_the_option(job, tmp_path):
+    """A page from elsewhere, and a name that is not the server's; with the option each of them is served."""
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    mine = {"Origin": "http://127.0.0.1:5500"}, {"Host": "board.example"}
+
+    def status(url: str, headers: dict[str, str]) -> int:
+        try:
+            with direct.open(urllib.request.Request(url, headers=headers), timeout=20) as response:
+                return response.status
+        except urllib.error.HTTPError as error:
+            error.close()
+            return error.code
+
+    def refusals(*options: str) -> tuple[list[int], list[str]]:
+        with running(*LISTENING[job], *options, folder=tmp_path) as process:
+            (url, *_) = [url for url in addresses(process, job) if url.startswith("http")]
+            found, lines = [], []
+            for headers in mine:
+                found.append(status(url, headers))
+                if found[-1] >= 400:
+                    lines.append(process.stderr.readline())
+                    time.sleep(1.1)  # one line a second
+            return found, lines
+
+    statuses, (page, host) = refusals()
+    assert statuses == [403, 421]
+    assert page.endswith("if it is yours, allow it with --allow-origin http://127.0.0.1:5500\n")
+    assert host.endswith("if this server goes by that name, allow it with --allow-host board.example\n")
+    options = [word for line in (page, host) for word in line.split("allow it with ")[1].split()]
+    assert refusals(*options) == ([200, 200], [])
+
+
+@pytest.mark.parametrize("job", ["serve polling", "serve echo"])
+def test_a_full_server_names_the_option_that_makes_it_larger(job, tmp_path):
+    """In its terminal; the one who came gets 503."""
+    with running(*LISTENING[job], "--max-connections", "1", folder=tmp_path) as process:
+        (url, *_) = [url for url in addresses(process, job) if url.startswith("http")]
+        with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)):
+            with pytest.raises(urllib.error.HTTPError, match="503") as caught:
+                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=20)
+            caught.value.close()
+        assert process.stderr.readline().endswith("are taken; --max-connections allows more\n")
+
+
+def test_what_the_terminal_says_stands_in_the_readme():
+    """The table of what can go wrong has a row for each option that a refusal names."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("## When something does not work")[2].partition("\n## ")[0]
+    rows = [row for row in table.splitlines() if row.startswith("| `refused: ")]
+    for option in ("--allow-origin", "--allow-host", "--max-connections"):
+        assert sum(option in row for row in rows) == 1, option
 
 
 def test_serve_on_a_port_in_use_says_so_in_one_line(tmp_path):

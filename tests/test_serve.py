@@ -1,18 +1,22 @@
 """Server processes: one feed by several transports, one server however often it is started, and small."""
 
 import asyncio
+import os
 import socket
 import time
+from dataclasses import dataclass
+from typing import ClassVar
 
 import psutil
 import pytest
 
 from wsdemo import serve
+from wsdemo.processes.children import ChildFailed
 from wsdemo.processes.clients import new_event_loop
 from wsdemo.reader import Reader
 from wsdemo.serve import Server
 from wsdemo.transports import TRANSPORTS, websocket
-from wsdemo.updates import every, poisson
+from wsdemo.updates import Schedule, every, poisson
 
 HELD = 1000
 MOST_BYTES = 64 * 2**20
@@ -96,6 +100,47 @@ def test_a_feed_on_hold_waits_for_its_start():
             assert (await server._ask({}))["seq"] == 0
             await server.begin(time.perf_counter_ns() - 10**9)
             assert (await server._ask({}))["seq"] == len(poisson(50.0).times(0.5))
+
+    asyncio.run(scenario())
+
+
+@dataclass(frozen=True)
+class Broken(Schedule):
+    """A schedule of somebody's own whose second update cannot be sent."""
+
+    kind: ClassVar[str] = "broken"
+    rate_per_s: float = 1.0
+
+    @classmethod
+    def from_options(cls, given):
+        return cls()
+
+    def moments(self):
+        yield 0.0, {"n": 1}
+        yield 0.1, {"n": {2}}
+
+
+def test_a_server_whose_source_turns_out_bad_ends_with_a_sentence(capsys):
+    """Whoever started it is told which update it was; nothing goes on serving in silence."""
+    with pytest.raises(ValueError, match="update 2 cannot be sent as JSON"):
+        asyncio.run(asyncio.wait_for(serve.run(["polling", "websocket"], Broken()), 20))
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_server_process_whose_source_turns_out_bad_says_so_to_its_notebook(monkeypatch, tmp_path):
+    """The sentence comes up where the server is asked next."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "from wsdemo.updates import Every\n"
+        "Every.moments = lambda self: iter([(0.0, {}), (0.01, {'n': float('nan')})])\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+
+    async def scenario():
+        async with Server("polling", schedule=every(1.0)) as server:
+            with pytest.raises(ChildFailed, match="update 2 cannot be sent as JSON"):
+                async with asyncio.timeout(20):
+                    while True:
+                        await server.counters()
 
     asyncio.run(scenario())
 

@@ -10,6 +10,7 @@ import time
 import aiohttp
 import pytest
 import websockets
+from aiohttp import web
 from patience import patient
 from websockets.asyncio.client import connect
 
@@ -18,7 +19,7 @@ from wsdemo.guard import Guard
 from wsdemo.meter import Meter, listen
 from wsdemo.reader import Reader, Refused, Unreachable
 from wsdemo.serve import new_event_loop
-from wsdemo.transports import TRANSPORTS, find, long_polling, sse, websocket
+from wsdemo.transports import TRANSPORTS, conditional, find, http, long_polling, sse, websocket
 from wsdemo.updates import Update, every, poisson
 
 ALL = pytest.mark.parametrize("name", TRANSPORTS)
@@ -337,6 +338,16 @@ def test_the_event_stream_is_what_the_standard_says():
     run(scenario())
 
 
+async def events_of(pieces):
+    """Return the events of a stream that arrives in these pieces."""
+
+    async def stream():
+        for piece in pieces:
+            yield piece
+
+    return [event async for event in sse.read_events(stream())]
+
+
 @pytest.mark.parametrize(
     "text, expected",
     [
@@ -350,14 +361,7 @@ def test_the_event_stream_is_what_the_standard_says():
 def test_events_are_parsed_as_the_standard_says(text, expected):
     """The cases of WHATWG HTML section 9.2.6: comments, several data lines, missing colon, an unfinished event."""
 
-    async def lines():
-        for line in text.splitlines(keepends=True):
-            yield line
-
-    async def scenario():
-        return [event async for event in sse.read_events(lines())]
-
-    assert run(scenario()) == expected
+    assert run(events_of(text.splitlines(keepends=True))) == expected
 
 
 @pytest.mark.parametrize(
@@ -664,5 +668,473 @@ def test_a_stream_that_falls_silent_is_left_and_asked_for_again(monkeypatch):
                 assert (await anext(deliveries)).seq == 1
             await asyncio.gather(*answers)
             assert (len(answers), reader.failures) == (2, 1)
+
+    run(scenario())
+
+
+# --- sources as they are ----------------------------------------------------------------------------------------------
+
+
+def third(duration_s=0.6):
+    """Return every third update of a schedule: a filtered source, whose numbers have gaps."""
+    return [update for update in poisson(100.0).updates(duration_s) if update.seq % 3 == 0]
+
+
+@ALL
+def test_every_update_of_a_filtered_source_is_heard_once(name):
+    """While they come, by readers who were there before; nobody counts on one number after the other."""
+
+    async def scenario():
+        updates = third()
+        async with asyncio.timeout(20), Feed(updates) as feed, serving(name, feed) as (url, _):
+            for heard in await asyncio.gather(*(take(name, url, len(updates), after=0) for _ in range(5))):
+                assert heard == [update.seq for update in updates]
+
+    run(scenario())
+
+
+@ALL
+@pytest.mark.parametrize("after", [0, 1, 3, 4, 11, 32])
+def test_a_reader_resumes_in_a_filtered_source(name, after):
+    """From a number that was published as from one that never was, after the fact."""
+
+    async def scenario():
+        feed = Feed(third(0.5))
+        feed.t0_ns = time.perf_counter_ns() - 10**12
+        wanted = [update.seq for update in third(0.5) if update.seq > after]
+        async with asyncio.timeout(20), serving(name, feed) as (url, _):
+            assert await take(name, url, len(wanted), after=after, epoch=feed.epoch) == wanted
+
+    run(scenario())
+
+
+@ALL
+def test_late_updates_are_heard_in_their_place(name):
+    """An update of a moment that is over comes at once, behind the one before it."""
+    updates = [Update(1, 0.05, {}), Update(2, 0.01, {}), Update(5, -3.0, {}), Update(6, 0.1, {}), Update(7, 0.1, {})]
+
+    async def scenario():
+        async with asyncio.timeout(20), Feed(updates) as feed, serving(name, feed) as (url, _):
+            assert await take(name, url, 5, after=0) == [1, 2, 5, 6, 7]
+
+    run(scenario())
+
+
+@ALL
+def test_a_bad_update_on_the_way_ends_server_and_reader_with_a_sentence(name):
+    """It is made while the feed runs; nobody hears it, and whoever runs the feed is told its name."""
+
+    def source():
+        yield Update(1, 0.0, {})
+        yield Update(2, 0.05, {"x": float("nan")})
+        yield Update(3, 0.06, {})
+
+    async def scenario():
+        heard = []
+        with pytest.raises(ValueError, match="update 2 cannot be sent as JSON"):
+            async with asyncio.timeout(20), Feed(source()) as feed, serving(name, feed) as (url, _):
+                async for delivery in TRANSPORTS[name].module().hear(url, Reader(0.01, after=0)):
+                    heard.append(delivery.seq)
+        assert heard == [1]
+        assert asyncio.current_task().cancelling() == 0
+
+    run(scenario())
+
+
+def test_a_stream_that_is_cut_before_its_first_update_resumes_without_loss():
+    """The id of its first event, which has no update yet, is a position: also in a filtered source, and a cut log."""
+
+    async def first_two(session, url, **options):
+        async with session.get(url, **options) as response:
+            events = sse.read_events(response.content)
+            return [await anext(events) for _ in range(2)]
+
+    async def scenario():
+        feed = Feed(third(0.5), 5)
+        feed.t0_ns = time.perf_counter_ns() - 10**12
+        async with asyncio.timeout(20), serving("sse", feed) as (url, _), aiohttp.ClientSession() as session:
+            for after in (0, feed.since(0).news[1].seq, feed.since(0).news[1].seq + 1):
+                position, update = await first_two(session, url, params={"after": after})
+                again, same = await first_two(session, url, headers={"Last-Event-ID": position["id"]})
+                assert same == update and again["id"] == position["id"]
+                assert json.loads(again["data"])["recovered"] is True
+
+    run(scenario())
+
+
+# --- HTTP as it is ----------------------------------------------------------------------------------------------------
+
+
+async def say(url, *lines, first="GET {path} HTTP/1.1"):
+    """Send these lines as they are, "{h}" for the server's address, and return the answer's status, head and body."""
+    at = aiohttp.client.URL(url.replace("ws:", "http:"))
+    handshake = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
+    reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
+    text = "\r\n".join([first.format(path=at.path_qs), *lines, *(handshake * url.startswith("ws:")), "", ""])
+    writer.write(text.replace("{h}", f"127.0.0.1:{at.port}").encode())
+    async with asyncio.timeout(20):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = [line.split(":")[1] for line in head.splitlines() if line.lower().startswith("content-length:")]
+        body = (await reader.readexactly(int(length[0]))).decode() if length else ""
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+    return int(head.split()[1]), head, body
+
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+TWICE = {
+    "two Hosts": ("", ["Host: {h}", "Host: evil.example"]),
+    "the same Host twice": ("", ["Host: {h}", "Host: {h}"]),
+    "no Host": ("", []),
+    "two Origins": ("", ["Host: {h}", "Origin: http://{h}", "Origin: http://evil.example"]),
+    "the same Origin twice": ("", ["Host: {h}", "Origin: http://{h}", "origin: http://{h}"]),
+    "two positions": ("?after=1&after=2", ["Host: {h}"]),
+    "the same position twice": ("?after=1&epoch=x&after=1", ["Host: {h}"]),
+    "two epochs": ("?after=1&epoch=x&epoch=y", ["Host: {h}"]),
+}
+
+
+@ALL
+@pytest.mark.parametrize("case", TWICE)
+def test_what_may_be_given_once_and_is_given_twice_is_a_400(case, name):
+    """By every transport alike, with a sentence: nobody could say which of the two was meant."""
+    query, lines = TWICE[case]
+
+    async def scenario():
+        async with serving(name, past(3)) as (url, _):
+            status, _, body = await say(url + query, *lines)
+            assert status == 400 and len(body.split()) > 3
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    "last", ["garbage", "x-y", "-2", "{e}", "{e}-", "{e}-x", "{e}-1-2", "{e}--2", "{e}-9", "2", "-"]
+)
+def test_a_malformed_last_event_id_is_not_recovered(last):
+    """It leads nowhere, which is said, and the whole log follows; a 400 would end a browser's EventSource for good."""
+
+    async def scenario():
+        feed = past(3)
+        async with asyncio.timeout(20), serving("sse", feed) as (url, _), aiohttp.ClientSession() as session:
+            headers = {"Last-Event-ID": last.replace("{e}", feed.epoch)}
+            async with session.get(url, headers=headers) as response:
+                assert response.status == 200
+                events = sse.read_events(response.content)
+                position, *updates = [json.loads((await anext(events))["data"]) for _ in range(4)]
+        assert position["recovered"] is False
+        assert [update["seq"] for update in updates] == [1, 2, 3]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("last", ["", "{e}-1"])
+def test_a_last_event_id_that_is_one_or_is_empty_is_recovered(last):
+    """An empty one is none, as WHATWG HTML has it: the address says the position then."""
+
+    async def scenario():
+        feed = past(3)
+        async with asyncio.timeout(20), serving("sse", feed) as (url, _), aiohttp.ClientSession() as session:
+            headers = {"Last-Event-ID": last.replace("{e}", feed.epoch)}
+            async with session.get(url, params={"after": "1"}, headers=headers) as response:
+                events = sse.read_events(response.content)
+                position, update = [json.loads((await anext(events))["data"]) for _ in range(2)]
+        assert position["recovered"] is True and update["seq"] == 2
+
+    run(scenario())
+
+
+def test_two_last_event_ids_are_a_400():
+    """The server would have to choose where the reader is."""
+
+    async def scenario():
+        feed = past(3)
+        async with serving("sse", feed) as (url, _):
+            ids = [f"Last-Event-ID: {feed.epoch}-{seq}" for seq in (1, 2)]
+            status, _, body = await say(url, "Host: {h}", *ids)
+            assert status == 400 and "Last-Event-ID may be given once" in body
+
+    run(scenario())
+
+
+MATCHES = ["{t}", "W/{t}", '"x", {t}', '{t},"x"', '"x",W/{t} , "y"', "*", " * ", ", ,{t},", '"a,b", {t}', '"", {t}']
+OTHERS = ["", '"x"', 'W/"x"', '"x", "y"', "{b}", "w/{t}", "W/ {t}", '"*"', '"{t}"']
+BROKEN = ['{t} "x"', '"x" {t}', "*, {t}", "{t}x", "{t}; {t}"]
+
+
+@pytest.mark.parametrize("header, status", [*((one, 304) for one in MATCHES), *((one, 200) for one in OTHERS + BROKEN)])
+def test_if_none_match_is_read_as_the_rfc_says(header, status):
+    """RFC 9110, section 13.1.2: a list, weak tags compared like strong ones, "*"; anything else names nothing."""
+
+    async def scenario():
+        feed = past(3)
+        tag = f'"{feed.epoch}-3"'
+        async with serving("conditional", feed) as (url, _), aiohttp.ClientSession() as session:
+            sent = header.replace("{t}", tag).replace("{b}", tag.strip('"'))
+            async with session.get(url, params={"after": 3}, headers={"If-None-Match": sent}) as response:
+                assert (response.status, response.headers["ETag"]) == (status, tag)
+            assert conditional.names(sent, tag) == (status == 304)
+
+    run(scenario())
+
+
+def test_if_none_match_may_stand_on_several_lines():
+    """Two lines of a list are one list (RFC 9110, section 5.3)."""
+
+    async def scenario():
+        feed = past(3)
+        async with serving("conditional", feed) as (url, _):
+            lines = ('If-None-Match: "x"', f'If-None-Match: W/"{feed.epoch}-3"')
+            assert (await say(f"{url}?after=3", "Host: {h}", *lines))[0] == 304
+
+    run(scenario())
+
+
+@contextlib.asynccontextmanager
+async def changing_tags(url, there, back):
+    """Run a proxy that passes GETs on; `there` changes what stands in If-None-Match, `back` the ETag. Gives its log."""
+    answers = []
+
+    async def pass_on(request):
+        given = request.headers.get("If-None-Match")
+        headers = {} if given is None else {"If-None-Match": there(given)}
+        async with aiohttp.ClientSession() as session, session.get(url, params=request.query, headers=headers) as far:
+            response = web.Response(status=far.status, body=await far.read(), content_type="application/json")
+            response.headers["ETag"] = back(far.headers["ETag"])
+            answers.append((given, far.status))
+            return response
+
+    app = web.Application()
+    app.router.add_get("/updates", pass_on)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        yield f"{site.name}/updates", answers
+    finally:
+        await runner.cleanup()
+
+
+PROXIES = {
+    "weakens": (lambda given: given, lambda tag: f"W/{tag}"),  # as nginx, when it compresses
+    "marks": (  # as Apache, when it compresses
+        lambda given: given.replace('-gzip"', '"') if "-gzip" in given else '"x"',
+        lambda tag: tag[:-1] + '-gzip"',
+    ),
+}
+
+
+@pytest.mark.parametrize("proxy", PROXIES)
+def test_a_proxy_that_changes_tags_still_brings_a_304(proxy):
+    """The client sends the tag back as it came, so that whoever changed it knows it; and the server compares weakly."""
+
+    async def scenario():
+        feed = past(3)
+        async with serving("conditional", feed) as (url, meter), changing_tags(url, *PROXIES[proxy]) as (way, answers):
+            reader = Reader(0.01, duration_s=0.05)
+            async with asyncio.timeout(20):
+                assert [delivery async for delivery in conditional.hear(way, reader)] == []
+            (opening, *polls) = answers
+            assert opening == (None, 200) and len(polls) >= 5
+            assert polls == [(PROXIES[proxy][1](f'"{feed.epoch}-3"'), 304)] * len(polls)
+            assert meter.wasted == len(answers) and reader.failures == 0
+
+    run(scenario())
+
+
+def test_a_tag_is_sent_only_from_where_it_was_given():
+    """A reader that did not get everything up to the tag's position has no answer that a 304 could stand for."""
+    asked = []
+
+    async def one_at_a_time(request):
+        asked.append((request.query.get("after"), request.headers.get("If-None-Match")))
+        seq = min(3, int(request.query.get("after", 0)) + 1)
+        news = {"seq": seq, "at_s": 0.0, "published_at_ns": 0, "data": {}}
+        message = {"epoch": "e", "seq": 3, "recovered": True, "updates": [news]}
+        return web.json_response(message, headers={"ETag": '"e-3"'})
+
+    async def scenario():
+        app = web.Application()
+        app.router.add_get("/updates", one_at_a_time)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        async for _ in conditional.hear(f"{site.name}/updates", Reader(0.01, duration_s=0.035, after=0)):
+            pass
+        await runner.cleanup()
+
+    run(scenario())
+    assert asked == [("0", None), ("1", None), ("2", None), ("3", '"e-3"'), ("3", '"e-3"')]
+
+
+def test_a_server_without_tags_is_polled_without_them():
+    """Some proxies take them away; then the polls are plain ones."""
+
+    async def scenario():
+        async with serving("polling", past(3)) as (url, _):
+            assert await take("conditional", url, 2, after=1) == [2, 3]
+
+    run(scenario())
+
+
+ORIGINS = {
+    "the page's own": ("http://{h}", Guard(), 204),
+    "one that is allowed": ("http://127.0.0.1:5500", Guard(allowed_origins=["http://127.0.0.1:5500"]), 204),
+    "a page from a file": ("null", Guard(allowed_origins=["null"]), 204),
+    "one that is not": ("http://evil.example", Guard(allowed_origins=["http://127.0.0.1:5500", "null"]), 403),
+    "a page from a file where none is allowed": ("null", Guard(), 403),
+}
+
+
+@HTTP
+@pytest.mark.parametrize("case", ORIGINS)
+def test_a_browser_that_asks_beforehand_is_answered(case, name):
+    """WHATWG Fetch, section 4.8: 204 with what may be asked, for how long, and for whom; 403 to a page that may not."""
+    origin, guard, status = ORIGINS[case]
+
+    async def scenario():
+        async with serving(name, past(1), guard) as (url, meter):
+            at = f"127.0.0.1:{aiohttp.client.URL(url).port}"
+            ask = ("Host: {h}", f"Origin: {origin}", "Access-Control-Request-Method: GET")
+            more = ("Access-Control-Request-Headers: if-none-match", "Access-Control-Request-Private-Network: true")
+            answered, head, body = await say(url, *ask, *more, first="OPTIONS {path} HTTP/1.1")
+            assert (answered, meter.requests, meter.wasted) == (status, 1, 0)
+            told = dict(line.split(": ", 1) for line in head.strip().splitlines()[1:])
+            if status == 403:
+                assert not any(header.startswith("Access-Control") for header in told) and "may not use" in body
+                return
+            assert body == "" and "Content-Length" not in told
+            assert told["Access-Control-Allow-Origin"] == origin.replace("{h}", at)
+            assert told["Access-Control-Allow-Methods"] == "GET"
+            assert "If-None-Match, Last-Event-ID" in told["Access-Control-Allow-Headers"]
+            assert int(told["Access-Control-Max-Age"]) > 0 and told["Vary"] == "Origin"
+            assert told["Access-Control-Allow-Private-Network"] == "true"
+            _, head, _ = await say(url, *ask, first="OPTIONS {path} HTTP/1.1")
+            assert "Private-Network" not in head
+
+    run(scenario())
+
+
+@HTTP
+def test_an_options_that_is_no_such_question_is_what_it_was(name):
+    """Without an Origin, or without the method that is meant: 405. Where nothing is: 404."""
+
+    async def scenario():
+        async with serving(name, past(1)) as (url, _):
+            ask = ("Host: {h}", "Origin: http://{h}", "Access-Control-Request-Method: GET")
+            for lines in (ask[:1], ask[:2], (ask[0], ask[2])):
+                assert (await say(url, *lines, first="OPTIONS {path} HTTP/1.1"))[0] == 405
+            assert (await say(url, *ask, first="OPTIONS /nothing HTTP/1.1"))[0] == 404
+
+    run(scenario())
+
+
+STREAMS = {
+    "CR alone": (b"id: 1\rdata: a\rdata: b\r\rdata: c\r\r", [{"id": "1", "data": "a\nb"}, {"id": "1", "data": "c"}]),
+    "CRLF": (b"data: a\r\n\r\ndata: b\r\n\r\n", [{"data": "a"}, {"data": "b"}]),
+    "all three": (b"data: a\rdata: b\r\ndata: c\n\r\ndata: d\n\n", [{"data": "a\nb\nc"}, {"data": "d"}]),
+    "LF and CR are two ends": (b"data: a\n\rdata: b\n\n", [{"data": "a"}, {"data": "b"}]),
+    "a byte order mark": (b"\xef\xbb\xbfdata: a\n\n", [{"data": "a"}]),
+    "a second one is text": (b"\xef\xbb\xbf\xef\xbb\xbfdata: a\n\ndata: \xef\xbb\xbf\n\n", [{"data": "\ufeff"}]),
+    "bad UTF-8": (b"data: a\xffb\xe2\x82\n\ndata: c\n\n", [{"data": "a\ufffdb\ufffd"}, {"data": "c"}]),
+    "good UTF-8": ("data: 水 é 😀\n\n".encode(), [{"data": "水 é 😀"}]),
+    "line ends of Unicode are text": ("data: a\u2028b\x0bc\x85d\n\n".encode(), [{"data": "a\u2028b\x0bc\x85d"}]),
+    "an id with NUL": (b"id: 1\0\ndata: a\n\n", [{"data": "a"}]),
+    "an id stays": (b"id: 1\n\ndata: a\n\nid\ndata: b\n\n", [{"id": "1", "data": "a"}, {"id": "", "data": "b"}]),
+    "a type does not": (b"event: e\n\ndata: a\n\nevent: e\ndata: b\n\n", [{"data": "a"}, {"event": "e", "data": "b"}]),
+    "the last type counts": (b"event: e\nevent: f\ndata: a\n\n", [{"event": "f", "data": "a"}]),
+    "a wait of digits": (b"retry: 10\nretry: 1x\nretry: -1\nretry:\ndata: a\n\n", [{"retry": "10", "data": "a"}]),
+    "unknown fields": (b"Data: x\n data: x\nfoo: y\nfoo\ndata: a\n\n", [{"data": "a"}]),
+    "one space is taken off": (b"data:  a\ndata:b\ndata\ndata: \n\n", [{"data": " a\nb\n\n"}]),
+    "comments and blank lines": (b": x\n\n\n:\ndata: a\n: y\ndata: b\n\n", [{"data": "a\nb"}]),
+    "colons in a value": (b"data: a: b\n\n", [{"data": "a: b"}]),
+    "an end that is missing": (b"data: a\n\ndata: b\n", [{"data": "a"}]),
+    "a last line without its end": (b"data: a\n\ndata: b\n\ndata: c", [{"data": "a"}, {"data": "b"}]),
+}
+
+
+@pytest.mark.parametrize("case", STREAMS)
+def test_a_stream_is_read_as_the_standard_says_however_it_is_cut(case):
+    """WHATWG HTML, section 9.2.6: in one piece, in two at every place, and byte by byte."""
+    text, expected = STREAMS[case]
+
+    async def scenario():
+        assert await events_of([text]) == expected
+        for cut in range(len(text) + 1):
+            assert await events_of([text[:cut], b"", text[cut:]]) == expected
+        assert await events_of([text[i : i + 1] for i in range(len(text))]) == expected
+
+    run(scenario())
+
+
+def test_an_event_without_an_end_is_not_kept_for_ever(monkeypatch):
+    """A stream without a line end, or of lines that never end an event, is left with a sentence."""
+    monkeypatch.setattr(sse, "MAX_EVENT_CHARS", 1000)
+
+    async def scenario():
+        for line in (b"x" * 100, b"data: " + b"x" * 100 + b"\n", b": " + b"x" * 1000):
+            with pytest.raises(ValueError, match="longer than 1000 characters"):
+                await events_of([line] * 20)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n"])
+def test_an_event_is_heard_when_it_ends_and_not_with_the_next_byte(end):
+    """Also where lines end in CR alone: what comes after it may take a minute."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    place = json.dumps({"epoch": "e", "seq": 0, "recovered": True}).encode()
+    news = json.dumps({"seq": 1, "at_s": 0.0, "published_at_ns": 0, "data": {}}).encode()
+
+    answers = []
+
+    async def answer(reader, writer):
+        answers.append(asyncio.current_task())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head + b"event: position\ndata: ".replace(b"\n", end) + place + end + end)
+        writer.write(b"data: " + news + end + end)
+        await reader.read()  # silent from now on, until the client leaves
+        writer.close()
+        await writer.wait_closed()
+
+    async def scenario():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/updates"
+            async with asyncio.timeout(20), contextlib.aclosing(sse.hear(url)) as deliveries:
+                assert (await anext(deliveries)).seq == 1
+            await asyncio.gather(*answers)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("name", ["polling", "conditional"])
+def test_a_poller_keeps_its_connection_however_seldom_it_asks(name, monkeypatch):
+    """Neither library's own patience counts, 15 s at the client's, here far shorter than the interval."""
+    impatient = {"keepalive_timeout": 0.02}
+    for module, what in ((http, "TCPConnector"), (web, "AppRunner")):
+        whole = getattr(module, what)
+        monkeypatch.setattr(module, what, lambda *given, whole=whole, **options: whole(*given, **impatient | options))
+
+    async def scenario():
+        async with serving(name, past(1)) as (url, meter):
+            reader = Reader(0.2, duration_s=0.9)
+            async for _ in TRANSPORTS[name].module().hear(url, reader):
+                pass
+            assert (len(reader.requests), reader.failures) == (6, 0)
+            assert meter.connections == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("interval_s", [0.1, 15.0, 75.0, 10_000.0])
+def test_a_connection_is_kept_for_two_intervals_at_least(interval_s):
+    """A poll that comes late must still find it."""
+
+    async def scenario():
+        async with http.one_connection(interval_s=interval_s) as session:
+            assert session.connector._keepalive_timeout >= 2 * interval_s
 
     run(scenario())

@@ -9,11 +9,11 @@ The rooms in their order; each knows only those above it, which a test proves.
     catalogue       the running example: one real week of earthquakes
     updates         Update, and the schedules: one class and one row each
     theory          what each transport should cost, in closed form
+    tasks           tasks that do not get lost, servers that outlast a cell
     feed            Feed: plays a schedule, keeps a log, answers what came after seq n
     reader          Reader: one client's position, timetable and tally
     guard           who may ask: the rules of Host and Origin
-    meter, limits, tasks
-                    bytes at the sockets; open files; tasks that do not get lost
+    meter, limits   bytes at the sockets; open files
     transports      one file a transport with serve() and hear(), and one row each
     processes       what runs beside the notebook: children, the jobs they are given, many clients
     serve           a server in a process of its own

@@ -23,7 +23,7 @@ from websockets.asyncio.server import serve as serve_websocket
 from websockets.http11 import Request, Response
 
 from wsdemo import jupyter
-from wsdemo.guard import Guard, authority, is_public, warn_public
+from wsdemo.guard import Guard, Terminal, authority, is_public, names_of, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
 from wsdemo.pages.web import content_type, security_headers
@@ -100,9 +100,11 @@ class EchoServer:
 
     host, port: where to listen, port 0 for any free one. allowed_hosts: host names that clients may use besides
     localhost and `jupyter.public_hosts()`, the name of the hub that this notebook runs on; "*" for any.
-    max_connections: held at the same time; one more is refused with 503. heard: called with a line about each
-    message, `print` by default. open_timeout_s: how long a connection may take for its handshake. keepalive_s: seconds
-    between pings, and how long a client may take to answer one, or to take what is said to it.
+    allowed_origins: whose pages may open the socket besides its own, such as "http://127.0.0.1:5500". max_connections:
+    held at the same time; one more is refused with 503. heard: called with a line about each message, `print` by
+    default; refused: with one about each refusal and what would allow it. open_timeout_s: how long a connection may
+    take for its handshake. keepalive_s: seconds between pings, and how long a client may take to answer one, or to
+    take what is said to it.
     Built in the lesson `05_push_the_news`.
     """
 
@@ -112,8 +114,10 @@ class EchoServer:
         host: str = "127.0.0.1",
         port: int = 0,
         allowed_hosts: Iterable[str] = (),
+        allowed_origins: Iterable[str] = (),
         max_connections: int = 100,
         heard: Callable[[str], object] = print,
+        refused: Callable[[str], object] | None = None,
         open_timeout_s: float = 5.0,
         keepalive_s: float = 20.0,
     ):
@@ -122,7 +126,8 @@ class EchoServer:
         """The port it listens on, once started."""
         self.meter = Meter()
         self._wanted_port = port
-        self._guard = Guard(host, (*jupyter.public_hosts(), *allowed_hosts), max_connections)
+        hosts = (*jupyter.public_hosts(), *allowed_hosts)
+        self._guard = Guard(host, hosts, max_connections, allowed_origins=allowed_origins, tell=refused)
         self._heard = heard
         self._open_timeout_s, self._keepalive_s = open_timeout_s, keepalive_s
         self._numbers = itertools.count(1)
@@ -155,7 +160,7 @@ class EchoServer:
     @property
     def authority(self) -> str:
         """Host and port, as they stand in both addresses."""
-        return authority(self.host, self.port)
+        return authority(names_of(self.host)[0], self.port)
 
     def about(self) -> EchoAbout:
         """Return where it listens."""
@@ -218,26 +223,33 @@ class EchoServer:
 
     def _answer(self, connection: ServerConnection, request: Request, method: str) -> Response | None:
         headers, path = request.headers, request.path.partition("?")[0]
-        # Which of two would the guard have to believe? RFC 9112 section 3.2 says so of Host, RFC 6454 7.3 of Origin.
-        if len(headers.get_all("Host")) != 1 or len(headers.get_all("Origin")) > 1:
-            return connection.respond(HTTPStatus.BAD_REQUEST, "A request has one Host and at most one Origin.\n")
         if (refusal := self._guard.refusal(headers, self.meter.open_now)) is not None:
             return connection.respond(HTTPStatus(refusal.status), refusal.reason + "\n")
         if path != "/ws" and (path not in FILES or "Upgrade" in headers):
             return connection.respond(HTTPStatus.NOT_FOUND, "The page is at /, the WebSocket at /ws.\n")
         allowed = ("GET",) if path == "/ws" else ("GET", "HEAD")
+        if method == "OPTIONS" and (leave := self._guard.preflight(headers, allowed)) is not None:
+            return _preflight(connection, leave)
         if method not in allowed:
             response = connection.respond(HTTPStatus.METHOD_NOT_ALLOWED, f"Ask with {' or '.join(allowed)}.\n")
             response.headers["Allow"] = ", ".join(allowed)
             return response
-        return None if path == "/ws" else _page(connection, FILES[path])
+        return None if path == "/ws" else _page(connection, FILES[path], self._guard.permission(headers))
 
 
-def _page(connection: ServerConnection, name: str) -> Response:
+def _preflight(connection: ServerConnection, leave: dict[str, str]) -> Response:
+    response = connection.respond(HTTPStatus.NO_CONTENT, "")
+    for name in ("Content-Type", "Content-Length"):  # RFC 9110 section 8.6: a 204 has none
+        del response.headers[name]
+    response.headers.update(leave)
+    return response
+
+
+def _page(connection: ServerConnection, name: str, permission: dict[str, str]) -> Response:
     response = connection.respond(HTTPStatus.OK, _read(name))
     del response.headers["Content-Type"]
     response.headers["Content-Type"] = f"{content_type(name)}; charset=utf-8"
-    response.headers.update(security_headers())
+    response.headers.update(security_headers() | permission)
     return response
 
 
@@ -261,15 +273,14 @@ async def run(*, max_connections: int = 100, **options: Any) -> None:
     The first line on stdout is JSON with the addresses; what clients say follows it.
     """
     allow_connections(max_connections)
-    async with EchoServer(max_connections=max_connections, heard=partial(print, flush=True), **options) as server:
+    heard, refused = partial(print, flush=True), Terminal()
+    async with EchoServer(max_connections=max_connections, heard=heard, refused=refused, **options) as server:
         warn_public(server.host)
         say(server.about())
-        print(
-            f"The echo server's page: {server.about()['urls']['page']}\nIts WebSocket: {server.url}\n"
-            "Ctrl-C stops the server.",
-            file=sys.stderr,
-            flush=True,
-        )
+        for name in names_of(server.host):
+            at = authority(name, server.port)
+            print(f"The echo server's page: http://{at}/\nIts WebSocket: ws://{at}/ws", file=sys.stderr)
+        print("Ctrl-C stops the server.", file=sys.stderr, flush=True)
         await asyncio.Event().wait()
 
 

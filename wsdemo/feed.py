@@ -7,24 +7,41 @@ import json
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from itertools import takewhile
+from types import TracebackType
 from typing import Any
 
+from wsdemo.tasks import background
 from wsdemo.updates import Data, Schedule, Update
 
 LOG_SIZE = 10_000
 """How many updates a feed keeps for readers who come back."""
+LAST_SEQ = 2**53 - 1
+"""The largest seq: every reader's JSON can tell whole numbers apart up to here (RFC 8259, section 6)."""
+LATEST_S = 1e9
+"""The latest moment of an update, some thirty years after the start, which a clock in nanoseconds still has."""
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """An update that has been published. published_at_ns: its moment on `time.perf_counter_ns()`."""
+    """An update that has been published. published_at_ns: its moment on `time.perf_counter_ns()`.
+
+    It is turned into JSON when it is made, once for all its readers. Raises TypeError, ValueError or RecursionError for
+    data that JSON does not have: a set, NaN, a list that holds itself.
+    """
 
     seq: int
     at_s: float
     published_at_ns: int
     data: Data
+    _text: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # allow_nan: Python would write NaN and Infinity, which no other reader's JSON has.
+        object.__setattr__(self, "_text", json.dumps(self.message(), allow_nan=False))
 
     def message(self) -> dict[str, Any]:
         """Return what every transport sends for it, ready for JSON."""
@@ -32,7 +49,7 @@ class News:
 
     def text(self) -> str:
         """Return the message as JSON."""
-        return json.dumps(self.message())
+        return self._text
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +70,18 @@ class Answer:
         """Return the answer as a request-response transport sends it, ready for JSON."""
         return self.position() | {"updates": [news.message() for news in self.news]}
 
+    def text(self) -> str:
+        """Return the message as JSON, put together from what each update was turned into once."""
+        return f'{json.dumps(self.position())[:-1]}, "updates": [{", ".join(news.text() for news in self.news)}]}}'
+
     def position(self) -> dict[str, Any]:
         """Return the answer without its updates: where the feed stands, and whether the reader's place was found."""
         return {"epoch": self.epoch, "seq": self.seq, "recovered": self.recovered}
+
+    @property
+    def before(self) -> int:
+        """Where a reader stands that has heard none of the news yet: a position that leads to the same news."""
+        return self.news[0].seq - 1 if self.news else self.seq
 
 
 class Feed:
@@ -64,25 +90,48 @@ class Feed:
     What is published is decided by the schedule and the clock, not by when a timer happened to wake: an answer
     given at time t holds every update with `t0 + at_s <= t`.
 
-    schedule: a `Schedule`, or updates in order of time; log_size: how many updates are kept for readers who return.
+    schedule: a `Schedule`, or updates whose seq grows; log_size: how many updates are kept for readers who return.
     Use it as `async with Feed(every(1.0)) as feed:`, which starts it now, or call `start` yourself.
+
+    The numbers may have gaps, as those of a filtered source have. An update whose moment lies before that of the one
+    before it is late: it is published at once, behind that one. What no reader could make sense of (a seq that does
+    not grow, data that JSON does not have) is refused with a ValueError that names the update: here, if the updates are
+    in a list; otherwise when the update is reached, before anybody hears it. Then the feed has failed. The body of
+    `async with` is cancelled, and whoever asks, waits or stops is told why.
     """
 
     def __init__(self, schedule: Schedule | Iterable[Update], log_size: int = LOG_SIZE):
-        self._coming = iter(schedule.updates() if isinstance(schedule, Schedule) else schedule)
-        self._next = next(self._coming, None)
+        if log_size < 1:
+            raise ValueError(f"log_size must be at least 1, not {log_size}")
+        if isinstance(schedule, Schedule):
+            schedule = schedule.updates()
+        elif isinstance(schedule, Collection):
+            schedule = list(_checked(schedule, in_full=True))
+        self._coming = _checked(schedule)
         self._log: deque[News] = deque(maxlen=log_size)
+        self._cut = 0  # the seq of the newest update that the log has let go
+        self._reached_ns = 0  # the moment of the newest update, after the start
         self._news = asyncio.Event()
         self._player: asyncio.Task[None] | None = None
+        self._failure: tuple[Exception, TracebackType | None] | None = None
+        self._failed = asyncio.Event()
+        self._watch: AbstractAsyncContextManager[None] | None = None
+        self._next = next(self._coming, None)
         self.epoch = secrets.token_hex(4)
         self.t0_ns: int | None = None
 
     async def __aenter__(self) -> Feed:
         self.start()
+        self._watch = background(self.failure())
+        await self._watch.__aenter__()
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
-        await self.stop()
+    async def __aexit__(self, *exc_info: Any) -> None:
+        assert self._watch is not None  # since it was entered
+        try:
+            await self._watch.__aexit__(*exc_info)
+        finally:
+            await self._end()
 
     def start(self, t0_ns: int | None = None) -> None:
         """Start the clock at `t0_ns` on `time.perf_counter_ns()`, by default now. A second start changes nothing."""
@@ -91,15 +140,20 @@ class Feed:
             self._player = asyncio.create_task(self._play(self.t0_ns), name="wsdemo feed")
 
     async def stop(self) -> None:
-        """Stop playing. The log stays and can still be asked."""
-        if self._player is not None:
-            self._player.cancel()
-            await asyncio.gather(self._player, return_exceptions=True)
+        """Stop playing. The log stays and can still be asked. Raises what was wrong with the source, if it failed."""
+        await self._end()
+        self._raise_failure()
+
+    async def failure(self) -> None:
+        """Wait until the source fails, and raise what was wrong: for whoever runs the feed, beside what he does."""
+        await self._failed.wait()
+        self._raise_failure()
 
     @property
     def seq(self) -> int:
         """The number of the newest update that is published, 0 before the first."""
         self._publish_due()
+        self._raise_failure()
         return self._log[-1].seq if self._log else 0
 
     def since(self, after: int | None = None, epoch: str | None = None) -> Answer:
@@ -107,11 +161,10 @@ class Feed:
         seq = self.seq
         if after is None:
             return Answer(self.epoch, seq, True, ())
-        oldest = self._log[0].seq if self._log else 1
-        recovered = epoch in (None, self.epoch) and oldest - 1 <= after <= seq
-        missing = seq - after if recovered else len(self._log)
-        # Indexing a deque from its right end is cheap for the few newest, which is what readers ask for.
-        return Answer(self.epoch, seq, recovered, tuple(self._log[i] for i in range(-missing, 0)))
+        recovered = epoch in (None, self.epoch) and self._cut <= after <= seq
+        # From the newest backwards: a deque is quick at its ends, and readers ask for the few newest.
+        news = takewhile(lambda one: one.seq > after or not recovered, reversed(self._log))
+        return Answer(self.epoch, seq, recovered, tuple(news)[::-1])
 
     async def wait(self, after: int, timeout_s: float | None = None) -> bool:
         """Wait until an update newer than `after` is published; return False when `timeout_s` came first."""
@@ -125,40 +178,104 @@ class Feed:
 
     async def _play(self, t0_ns: int) -> None:
         while self._next is not None:
-            due_ns = t0_ns + round(self._next.at_s * 1e9)
+            due_ns = t0_ns + self._moment_ns(self._next)
             await asyncio.sleep(max(0, due_ns - time.perf_counter_ns()) / 1e9)
             self._publish_due()
+
+    async def _end(self) -> None:
+        if self._player is not None:
+            self._player.cancel()
+            await asyncio.gather(self._player, return_exceptions=True)
 
     def _publish_due(self) -> None:
         """Move every update whose moment has come into the log, and wake those who wait."""
         if self.t0_ns is None:
             return
-        published = False
+        woken = False
         elapsed_ns = time.perf_counter_ns() - self.t0_ns
-        while self._next is not None and (at_ns := round(self._next.at_s * 1e9)) <= elapsed_ns:
-            update = self._next
-            self._log.append(News(update.seq, update.at_s, self.t0_ns + at_ns, update.data))
-            self._next = next(self._coming, None)
-            published = True
-        if published:
+        try:
+            while self._next is not None and (at_ns := self._moment_ns(self._next)) <= elapsed_ns:
+                self._keep(_news(self._next, self.t0_ns + at_ns))
+                self._reached_ns, woken = at_ns, True
+                self._next = next(self._coming, None)
+        except Exception as error:  # the source is somebody's own code, which may fail in any way
+            self._next, self._failure, woken = None, (error, error.__traceback__), True
+            self._failed.set()
+        if woken:
             # A fresh event for the next round: whoever waits on the old one is woken exactly once.
-            woken, self._news = self._news, asyncio.Event()
-            woken.set()
+            old, self._news = self._news, asyncio.Event()
+            old.set()
+
+    def _moment_ns(self, update: Update) -> int:
+        """Return when an update is published, after the start: at its moment, but never before those before it."""
+        return max(self._reached_ns, round(update.at_s * 1e9))
+
+    def _keep(self, news: News) -> None:
+        if len(self._log) == self._log.maxlen:
+            self._cut = self._log[0].seq
+        self._log.append(news)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            error, trace = self._failure
+            raise error.with_traceback(trace)  # which would grow with each raise
+
+
+def _news(update: Update, published_at_ns: int) -> News:
+    """Return an update as it is sent. Raises ValueError, naming it, for data that JSON does not have."""
+    try:
+        return News(update.seq, update.at_s, published_at_ns, update.data)
+    except (TypeError, ValueError, RecursionError) as error:
+        has = "JSON has texts, finite numbers, lists and dicts"
+        raise ValueError(f"update {update.seq} cannot be sent as JSON ({error}); {has}") from error
+
+
+def _checked(updates: Iterable[Update], in_full: bool = False) -> Iterator[Update]:
+    """Yield updates as they come. Raises ValueError, naming it, at one that has no place in a log.
+
+    in_full: or that cannot be sent as JSON, which is otherwise found out when it is published.
+    """
+    before = 0
+    for update in updates:
+        try:
+            seq, at_s, _ = update.seq, update.at_s, update.data
+        except AttributeError:
+            raise ValueError(f"behind update {before} stands {repr(update)[:80]}, which is no update") from None
+        if not (_is(int, seq) and 0 < seq <= LAST_SEQ):
+            raise ValueError(f"update {seq!r} must have a whole number from 1 to {LAST_SEQ} as its seq")
+        if seq <= before:
+            raise ValueError(f"update {seq} comes after update {before}: seq must grow from one update to the next")
+        if not (_is(int | float, at_s) and abs(at_s) <= LATEST_S):
+            raise ValueError(f"update {seq} must come at_s seconds after the start, a number, not {at_s!r}")
+        if in_full:
+            _news(update, 0)
+        before = seq
+        yield update
+
+
+def _is(kind: Any, value: object) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 Position = tuple[int | None, str | None]
 """A reader's place in a log: `(after, epoch)`, None for what it does not know."""
 
 
-def read_position(query: Mapping[str, str]) -> Position:
+def read_position(query: Mapping[str, str] | Iterable[tuple[str, str]]) -> Position:
     """Return `(after, epoch)` from a request's query parameters, None for what is not given.
 
-    Raises ValueError with a sentence for the client when `after` is not a whole number from 0 up.
+    query: a mapping, or pairs of name and value. Raises ValueError with a sentence for the client when `after` is not a
+    whole number from 0 up, or when one of both is given twice: nobody could say which was meant.
     """
-    after = query.get("after")
+    pairs = list(query.items() if isinstance(query, Mapping) else query)
+    given = dict(pairs)
+    for name in ("after", "epoch"):
+        if sum(name == other for other, _ in pairs) > 1:
+            raise ValueError(f"{name} may be given once, and here it is given again")
+    after = given.get("after")
     if after is None:
         return None, None
     # isdecimal alone would let other scripts' digits through; 18 digits fit every 64-bit reader.
     if not (after.isascii() and after.isdecimal() and len(after) <= 18):
         raise ValueError(f"after must be the seq of an update, a whole number from 0 up, not {after[:40]!r}")
-    return int(after), query.get("epoch")
+    return int(after), given.get("epoch")

@@ -7,18 +7,18 @@ import contextlib
 import gc
 import selectors
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from wsdemo.feed import Feed
-from wsdemo.guard import Guard, warn_public
+from wsdemo.guard import Guard, Terminal, names_of, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
 from wsdemo.processes.children import Child, say
 from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Start
-from wsdemo.tasks import keep_one
+from wsdemo.tasks import background, keep_one
 from wsdemo.transports import find
 from wsdemo.updates import Schedule, every, from_recipe
 
@@ -58,26 +58,30 @@ async def serving(
     duration_s: float | None = None,
     max_connections: int = DEFAULT_MAX_CONNECTIONS,
     allowed_hosts: Sequence[str] = (),
+    allowed_origins: Sequence[str] = (),
+    refused: Callable[[str], object] | None = None,
     hold: bool = False,
 ) -> AsyncIterator[Served]:
     """Serve one feed by one or more transports, each on a port of its own (port, port + 1 … or free ones for 0).
 
-    hold: the feed starts only when told to.
+    allowed_hosts, allowed_origins: as for `Guard`; refused: called with a line about whom it refuses; hold: the feed
+    starts only when told to. Raises what is wrong with the schedule, also when that comes out later.
     """
     allow_connections(max_connections)
     transports = find(names)
-    guard = Guard(host, allowed_hosts, max_connections)
+    guard = Guard(host, allowed_hosts, max_connections, allowed_origins=allowed_origins, tell=refused)
     feed = Feed(schedule.updates(duration_s))
     served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
     async with contextlib.AsyncExitStack() as stack:
         for number, transport in enumerate(transports):
             sock = stack.enter_context(listen(served.meters[transport.name], host, port + number if port else 0))
             served.ports[transport.name] = sock.getsockname()[1]
-            served.urls[transport.name] = transport.url(served.ports[transport.name], host)
+            served.urls[transport.name] = transport.url(served.ports[transport.name], names_of(host)[0])
             await stack.enter_async_context(transport.module().serve(feed, sock, guard))
         if not hold:
             feed.start()
         stack.push_async_callback(feed.stop)
+        await stack.enter_async_context(background(feed.failure()))
         yield served
 
 
@@ -86,11 +90,12 @@ async def run(names: Sequence[str], schedule: Schedule, *, host: str = "127.0.0.
 
     The first line on stdout is JSON with the addresses, the ports, t0 and the epoch; the sentences are on stderr.
     """
-    async with serving(names, schedule, host=host, **options) as served:
+    async with serving(names, schedule, host=host, refused=Terminal(), **options) as served:
         warn_public(host)
         say(served.about())
         for transport in find(names):
-            print(f"{transport.label}: {served.urls[transport.name]}", file=sys.stderr)
+            for name in names_of(host):
+                print(f"{transport.label}: {transport.url(served.ports[transport.name], name)}", file=sys.stderr)
         print("Ctrl-C stops the server.", file=sys.stderr, flush=True)
         await asyncio.Event().wait()
 

@@ -35,7 +35,8 @@ DEFAULT_SPEED = 240.0
 class Update:
     """One change of the source.
 
-    seq: its number, 1, 2, 3 …; at_s: seconds after the start of the run; data: a small JSON-ready dict.
+    seq: its number, 1, 2, 3 …, with gaps where a source is filtered; at_s: seconds after the start of the run; data: a
+    small JSON-ready dict.
     """
 
     seq: int

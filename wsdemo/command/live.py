@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> None:
         host=options.host,
         port=options.port,
         allowed_hosts=options.allow_host,
+        allowed_origins=options.allow_origin,
         opened=webbrowser.open if not options.no_browser and has_browser() else None,
         **start,
     )

@@ -36,6 +36,14 @@ def add_listening(command: argparse.ArgumentParser, port_help: str) -> None:
         metavar="NAME",
         help="further host name that clients may use, such as a proxy's (may be repeated)",
     )
+    command.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="whose pages may connect too, such as http://127.0.0.1:5500, or null for a page that was opened from a"
+        " file (may be repeated)",
+    )
 
 
 def add_schedule(command: argparse.ArgumentParser) -> None:

@@ -49,6 +49,7 @@ def run(options: argparse.Namespace) -> None:
         "port": options.port,
         "max_connections": options.max_connections,
         "allowed_hosts": options.allow_host,
+        "allowed_origins": options.allow_origin,
     }
     if is_echo:
         from wsdemo import echo
@@ -64,5 +65,6 @@ def _only_echo(options: argparse.Namespace) -> list[str]:
     if options.transports != ["echo"]:
         raise ValueError("echo answers on its own and carries no updates: serve it without a transport")
     if options.schedule != DEFAULT_SCHEDULE or options.duration is not None or given_options(options):
-        raise ValueError("echo has no updates: it goes with --port, --host, --allow-host and --max-connections only")
+        own = "--port, --host, --allow-host, --allow-origin and --max-connections"
+        raise ValueError(f"echo has no updates: it goes with {own} only")
     return ["echo"]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -20,12 +19,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import resources
 from typing import Any
 
-import psutil
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from wsdemo import jupyter
-from wsdemo.guard import Guard, authority, warn_public
+from wsdemo.guard import Guard, Terminal, authority, names_of, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.live import PAGE
 from wsdemo.live.sessions import (
@@ -45,6 +43,7 @@ from wsdemo.pages.web import CONTENT_TYPES, content_type, policy_name, security_
 from wsdemo.processes.children import say
 from wsdemo.processes.jobs import LiveAbout, LiveJob
 from wsdemo.tasks import background
+from wsdemo.transports.http import answer_at_the_door, permit
 from wsdemo.updates import WEEK_START, catalogue, earthquakes, week_s
 
 DEFAULT_INTERVAL_S = 1.0
@@ -58,7 +57,8 @@ class LiveServer:
 
     host, port: where to listen, port 0 for any free one; the sides of the sessions use free ports of the same host.
     allowed_hosts: host names by which browsers may come, besides localhost and `jupyter.public_hosts()`.
-    speed, interval_s: what a page starts with. max_sessions: how many pages may watch.
+    allowed_origins: whose pages may use it besides its own, such as "http://127.0.0.1:5500". speed, interval_s: what a
+    page starts with. max_sessions: how many pages may watch. refused: called with a line about whom it refuses.
     """
 
     def __init__(
@@ -67,21 +67,27 @@ class LiveServer:
         host: str = "127.0.0.1",
         port: int = 0,
         allowed_hosts: Iterable[str] = (),
+        allowed_origins: Iterable[str] = (),
         speed: float = DEFAULT_SPEED,
         interval_s: float = DEFAULT_INTERVAL_S,
         max_sessions: int = MAX_SESSIONS,
+        refused: Callable[[str], object] | None = None,
     ):
         self.host, self.port = host, port
         self.sessions: Sessions  # once it runs
         self._running: AbstractAsyncContextManager[None]
         self._hosts = (*jupyter.public_hosts(), *allowed_hosts)
+        self._origins, self._refused = tuple(allowed_origins), refused
+        self._guard = Guard(
+            host, self._hosts, PAGE_CONNECTIONS, allowed_origins=self._origins, tell=refused, option_for_more=None
+        )
         self._max_sessions = max_sessions
         self._speed, self._interval_s = speed, interval_s
 
     @property
     def url(self) -> str:
         """The page's address, for a browser on this machine."""
-        return f"http://{authority(self.host, self.port)}/"
+        return f"http://{authority(names_of(self.host)[0], self.port)}/"
 
     async def __aenter__(self) -> LiveServer:
         self._running = self._run()
@@ -96,7 +102,9 @@ class LiveServer:
         meter = Meter()
         with listen(meter, self.host, self.port) as sock:
             self.port = sock.getsockname()[1]
-            self.sessions = Sessions(self.host, self._hosts, self.port, self._max_sessions)
+            self.sessions = Sessions(
+                self.host, self._hosts, self.port, self._max_sessions, self._origins, self._refused
+            )
             runner = web.AppRunner(self._app(meter), access_log=None, shutdown_timeout=0.1)
             await runner.setup()
             try:
@@ -108,20 +116,20 @@ class LiveServer:
                 await runner.cleanup()
 
     def _app(self, meter: Meter) -> web.Application:
-        guard = Guard(self.host, self._hosts, PAGE_CONNECTIONS)
-
         @web.middleware
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-            refusal = guard.refusal(request.headers, meter.open_now)
-            if refusal is not None:
-                return web.json_response({"error": refusal.reason}, status=refusal.status)
+            answer = answer_at_the_door(request, self._guard, meter.open_now)
+            if answer is not None:
+                return answer
             try:
                 return await handler(request)
             except Problem as error:
+                if error.status == 503 and self._refused is not None:
+                    self._refused(f"a page, since {error}")
                 return web.json_response({"error": str(error)}, status=error.status)
 
         app = web.Application(middlewares=[guarded], client_max_size=MAX_BODY_BYTES)
-        app.on_response_prepare.append(_protect)
+        app.on_response_prepare.extend((_protect, permit(self._guard)))
         app.add_routes(
             [
                 web.get("/config", self._config),
@@ -229,10 +237,10 @@ def _start(job: LiveJob) -> dict[str, Any]:
 async def run(*, opened: Callable[[str], object] | None = None, **options: Any) -> None:
     """Serve the page until cancelled. opened: called with its address once it listens; the rest as for `LiveServer`."""
     allow_connections(2000)
-    async with LiveServer(**options) as server:
+    async with LiveServer(refused=Terminal(), **options) as server:
         warn_public(server.host, "watch and use its ports")
-        for url in _addresses(server):
-            print(url, flush=True)
+        for name in names_of(server.host):
+            print(f"http://{authority(name, server.port)}/", flush=True)
         print("Ctrl-C stops the page.", file=sys.stderr, flush=True)
         if opened is not None:
             await asyncio.to_thread(
@@ -249,23 +257,3 @@ def check_options(given: dict[str, float]) -> dict[str, float]:
         if not low <= value <= high:
             raise ValueError(f"--{name.removesuffix('_s')} must lie between {low:g} and {high:g}, not {value:g}")
     return given
-
-
-def _addresses(server: LiveServer) -> list[str]:
-    """Return the addresses that people type: for a server on every interface, this machine's own."""
-    if server.host not in ("0.0.0.0", "::"):
-        return [server.url]
-    family = "6" if server.host == "::" else "4"
-    found = sorted(_own_addresses(family))
-    shown = found or ["127.0.0.1" if family == "4" else "::1"]
-    return [f"http://{authority(name, server.port)}/" for name in shown]
-
-
-def _own_addresses(family: str) -> set[str]:
-    wanted = socket.AF_INET6 if family == "6" else socket.AF_INET
-    return {
-        address.address.partition("%")[0]
-        for addresses in psutil.net_if_addrs().values()
-        for address in addresses
-        if address.family == wanted and not address.address.startswith(("127.", "169.254.", "fe80", "::1"))
-    }

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from wsdemo.feed import LOG_SIZE, Feed
@@ -168,11 +168,30 @@ class _Side:
 
 
 class Sessions:
-    """All pages' sessions. host: where their sides listen; page_port: whose pages may use them; limit: how many."""
+    """All pages' sessions. host: where their sides listen; limit: how many.
 
-    def __init__(self, host: str, allowed_hosts: Iterable[str], page_port: int, limit: int = MAX_SESSIONS):
+    page_port, allowed_origins: whose pages may use them; tell: called with a line about whom they refuse.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        allowed_hosts: Iterable[str],
+        page_port: int,
+        limit: int = MAX_SESSIONS,
+        allowed_origins: Iterable[str] = (),
+        tell: Callable[[str], object] | None = None,
+    ):
         self._host, self._limit = host, limit
-        self._guard = Guard(host, allowed_hosts, SIDE_CONNECTIONS, [page_port])
+        self._guard = Guard(
+            host,
+            allowed_hosts,
+            SIDE_CONNECTIONS,
+            [page_port],
+            allowed_origins=allowed_origins,
+            tell=tell,
+            option_for_more=None,
+        )
         self._open: dict[str, Session] = {}
         self._opening = 0
         self._closing: set[asyncio.Task[None]] = set()

@@ -6,6 +6,7 @@ It makes a wasted request cheaper. It does not make it rarer. Source: RFC 9110, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
@@ -20,17 +21,21 @@ from wsdemo.transports.http import answer_position, http_server, one_connection,
 
 @asynccontextmanager
 async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
-    """Answer as `polling` does, with the position as ETag; 304 where `If-None-Match` names the newest position."""
+    """Answer as `polling` does, with the position as ETag; 304 where `If-None-Match` names the newest position.
+
+    Its plain form is built in the lesson `03_ask_smarter`.
+    """
 
     async def updates(request: web.Request) -> web.Response:
         answer = answer_position(feed, request)
         if isinstance(answer, web.Response):
             return answer
         sock.meter.wasted += not answer.news
+        tag = f'"{answer.epoch}-{answer.seq}"'
         response = web.Response(status=304)
-        if _tag(answer.epoch, answer.seq) != request.headers.get("If-None-Match"):
-            response = web.json_response(answer.message())
-        response.headers["ETag"] = _tag(answer.epoch, answer.seq)
+        if not names(", ".join(request.headers.getall("If-None-Match", [])), tag):
+            response = web.json_response(text=answer.text())
+        response.headers["ETag"] = tag
         return response
 
     async with http_server({"/updates": updates}, sock, guard):
@@ -40,19 +45,40 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
 async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """Poll `url` at the reader's times with `If-None-Match`; yield each update once. Raises as `polling.hear` does."""
     reader = reader or Reader()
-    async with one_connection() as session:
+    # The tag goes back as it came, for a proxy on the way may have changed it; and only while the reader stands where
+    # the answer left it.
+    tags: dict[tuple[str | None, int | None], str] = {}
+    async with one_connection(interval_s=reader.interval_s) as session:
 
         async def ask(reader: Reader) -> Message:
-            known = {"If-None-Match": _tag(reader.epoch, reader.seq)} if reader.epoch else {}
+            tag = tags.get((reader.epoch, reader.seq))
+            known = {} if tag is None else {"If-None-Match": tag}
             async with session.get(url, params=reader.position(), headers=known) as response:
-                if response.status == 304:
+                if response.status == 304 and tag is not None:
                     return {"epoch": reader.epoch, "seq": reader.seq, "recovered": True, "updates": []}
-                return await read_json(response)
+                answer = await read_json(response)
+            tags.clear()
+            if "ETag" in response.headers:
+                tags[answer["epoch"], answer["seq"]] = response.headers["ETag"]
+            return answer
 
         async with aclosing(poll(url, reader, ask)) as deliveries:
             async for delivery in deliveries:
                 yield delivery
 
 
-def _tag(epoch: str | None, seq: int | None) -> str:
-    return f'"{epoch}-{seq}"'
+TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\U0010ffff]*"'
+"""An entity tag (RFC 9110, section 8.8.3): W/ says that it is a weak one, for answers that are only much the same."""
+
+
+def names(if_none_match: str, tag: str) -> bool:
+    """Whether `If-None-Match` names this tag: "*" names every one, a list some, and weak ones are compared like others.
+
+    What is not written as RFC 9110, section 13.1.2, says names none, so that the answer comes in full.
+    """
+    if if_none_match.strip(" \t") == "*":
+        return True
+    elements = rf"[ \t]*(?:{TAG})?[ \t]*"
+    if re.fullmatch(rf"{elements}(?:,{elements})*", if_none_match) is None:
+        return False
+    return tag in (one.removeprefix("W/") for one in re.findall(TAG, if_none_match))

@@ -32,7 +32,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
             await feed.wait(answer.seq, LONG_POLL_TIMEOUT_S)
             answer = feed.since(answer.seq, answer.epoch)
         sock.meter.wasted += not answer.news
-        return web.json_response(answer.message())
+        return web.json_response(text=answer.text())
 
     async with http_server({"/updates": updates}, sock, guard):
         yield

@@ -27,7 +27,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         if isinstance(answer, web.Response):
             return answer
         sock.meter.wasted += not answer.news
-        return web.json_response(answer.message())
+        return web.json_response(text=answer.text())
 
     async with http_server({"/updates": updates}, sock, guard):
         yield
@@ -40,7 +40,7 @@ async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Deliver
     with the server's sentence when it says no. Built in the lesson `02_poll_for_news`.
     """
     reader = reader or Reader()
-    async with one_connection() as session:
+    async with one_connection(interval_s=reader.interval_s) as session:
 
         async def ask(reader: Reader) -> Message:
             async with session.get(url, params=reader.position()) as response:

@@ -5,23 +5,34 @@ Push over plain HTTP, in one direction. A browser's `EventSource` reconnects by 
 
 from __future__ import annotations
 
+import codecs
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+import re
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 
 from aiohttp import ClientError, ClientTimeout, StreamReader, web
 from aiohttp_sse import sse_response
 
-from wsdemo.feed import Feed
+from wsdemo.feed import Answer, Feed, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Attempts, Delivery, Reader
-from wsdemo.transports.http import ANSWER_TIMEOUT_S, answer_position, http_server, one_connection, read_json
+from wsdemo.transports.http import (
+    ANSWER_TIMEOUT_S,
+    answer_position,
+    http_server,
+    one_connection,
+    read_json,
+    refuse_position,
+)
 
 HEARTBEAT_S = 15
 """A comment this often keeps proxies from closing a silent answer, and shows a dead connection."""
 RETRY_MS = 1000
 """How long a browser is told to wait before it reconnects."""
+MAX_EVENT_CHARS = 1024 * 1024
+"""The longest event that is read. Without a bound a stream that has no blank line would fill the memory."""
 
 
 @asynccontextmanager
@@ -34,13 +45,10 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
     """
 
     async def updates(request: web.Request) -> web.StreamResponse:
-        epoch, dash, last = request.headers.get("Last-Event-ID", "").rpartition("-")
-        if dash:
-            request = request.clone(rel_url=request.rel_url.with_query({"after": last, "epoch": epoch}))
-        answer = answer_position(feed, request)
+        answer = _resume(feed, request)
         if isinstance(answer, web.Response):
             return answer
-        seq = answer.seq - len(answer.news)
+        seq = answer.before
         with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
             async with sse_response(request, ping_interval=HEARTBEAT_S) as response:
                 await response.send(
@@ -56,6 +64,21 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
 
     async with http_server({"/updates": updates}, sock, guard):
         yield
+
+
+def _resume(feed: Feed, request: web.Request) -> Answer | web.Response:
+    """Return the feed's answer to `Last-Event-ID`, which is newer than what the address says, or to the address."""
+    ids = request.headers.getall("Last-Event-ID", [])
+    if len(ids) > 1:
+        return refuse_position(feed, "Last-Event-ID may be given once, and here it is given again")
+    if not any(ids):
+        return answer_position(feed, request)
+    epoch, _, last = ids[0].rpartition("-")
+    try:
+        return feed.since(*read_position({"after": last, "epoch": epoch}))
+    except ValueError:
+        # A 400 would end a browser's EventSource for good. An id that is not from here leads nowhere, and that is said.
+        return feed.since(0, "")
 
 
 async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
@@ -92,23 +115,47 @@ async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Deliver
             await attempts.wait()
 
 
-async def read_events(stream: StreamReader) -> AsyncGenerator[dict[str, str]]:
+async def read_events(stream: StreamReader | AsyncIterable[bytes]) -> AsyncGenerator[dict[str, str]]:
     """Yield each event of a `text/event-stream` as its fields, such as {"id": …, "event": …, "data": …}.
 
-    A line is `field: value`, a line that starts with a colon is a comment, a blank line ends the event, and several
-    `data` lines are one text. Source: WHATWG HTML, section 9.2.6. Built in the lesson `03_ask_smarter`.
+    A line is `field: value`, a line that starts with a colon is a comment, a blank line ends the event, several `data`
+    lines are one text, and an `id` stays until another comes. stream: its bytes, in pieces of any size. Raises
+    ValueError for an event without an end. Source: WHATWG HTML, section 9.2.6. Its plain form is built in the lesson
+    `03_ask_smarter`.
     """
+    last_id: dict[str, str] = {}
     event: dict[str, str] = {}
-    async for raw in stream:
-        line = raw.decode().rstrip("\r\n")
-        if not line:
-            if "data" in event:
-                yield event
-            event = {}
-            continue
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if name == "data" and "data" in event:
-            value = f"{event['data']}\n{value}"
-        if name:
-            event[name] = value
+    async with aclosing(_lines(stream)) as lines:
+        async for line in lines:
+            if not line:
+                if "data" in event:
+                    yield last_id | event
+                event = {}
+                continue
+            name, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if name == "data" and "data" in event:
+                value = f"{event['data']}\n{value}"
+            if len(value) > MAX_EVENT_CHARS:
+                raise ValueError(f"an event is longer than {MAX_EVENT_CHARS} characters")
+            if name == "id" and "\0" not in value:
+                last_id = {"id": value}
+            elif name in ("data", "event") or (name == "retry" and re.fullmatch("[0-9]+", value)):
+                event[name] = value
+
+
+async def _lines(stream: StreamReader | AsyncIterable[bytes]) -> AsyncGenerator[str]:
+    """Yield the lines of a stream, which end in CR, LF or both; what is not UTF-8 in them is replaced by U+FFFD."""
+    pieces = stream.iter_any() if isinstance(stream, StreamReader) else stream
+    decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")  # sig: a byte order mark before all is let go
+    rest, after_cr = "", False
+    async for piece in pieces:
+        text = decoder.decode(piece)
+        if after_cr and text:
+            text, after_cr = text.removeprefix("\n"), False  # the second half of a line end
+        after_cr = after_cr or text.endswith("\r")
+        *lines, rest = re.split("\r\n|\r|\n", rest + text)
+        for line in lines:
+            yield line
+        if len(rest) > MAX_EVENT_CHARS:
+            raise ValueError(f"a line is longer than {MAX_EVENT_CHARS} characters")

@@ -71,8 +71,8 @@ class Push:
         try:
             if (refusal := self._guard.refusal(request.headers, self._meter.open_now)) is not None:
                 return connection.respond(HTTPStatus(refusal.status), refusal.reason + "\n")
-            position = read_position(dict(parse_qsl(address.query, keep_blank_values=True)))
-        except (ValueError, websockets.MultipleValuesError) as error:  # a bad position; Host or Origin given twice
+            position = read_position(parse_qsl(address.query, keep_blank_values=True))
+        except ValueError as error:
             return connection.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
         if address.path != "/updates":
             return connection.respond(HTTPStatus.NOT_FOUND, "The stream of updates is at /updates.\n")
@@ -96,7 +96,7 @@ class Push:
     async def _catch_up(self, connection: ServerConnection) -> None:
         """Send what this reader missed, waiting for it alone, so that a long log needs no large buffer."""
         answer = self._feed.since(*self._positions[connection])
-        seq = answer.seq - len(answer.news)
+        seq = answer.seq
         await connection.send(json.dumps(answer.position()))
         while answer.news:
             for news in answer.news:
