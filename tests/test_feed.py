@@ -6,6 +6,7 @@ import math
 import time
 
 import pytest
+from patience import patient
 
 from wsdemo import feed as feed_module
 from wsdemo.feed import Feed, read_position
@@ -227,7 +228,7 @@ def test_a_late_update_is_played_without_waiting():
 
     async def scenario():
         async with Feed([Update(1, 0.02, {}), Update(2, -5.0, {}), Update(3, 0.01, {}), Update(4, 0.03, {})]) as feed:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patient(20)):
                 await feed.wait(3)
             assert seqs(feed.since(0)) == [1, 2, 3, 4]
 
@@ -295,9 +296,9 @@ def test_a_bad_update_that_is_made_on_the_way_ends_the_feed_before_anybody_hears
         followers = [asyncio.create_task(follow(feed)) for _ in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(ValueError, match=words):
-            async with asyncio.timeout(20), feed:
+            async with asyncio.timeout(patient(20)), feed:
                 await asyncio.Event().wait()
-        ends = await asyncio.wait_for(asyncio.gather(*followers, return_exceptions=True), 20)
+        ends = await asyncio.wait_for(asyncio.gather(*followers, return_exceptions=True), patient(20))
         assert [type(end) for end in ends] == [ValueError] * 3
         for ask in (lambda: feed.seq, feed.since, lambda: feed.since(0)):
             with pytest.raises(ValueError, match=words):
@@ -320,7 +321,7 @@ def test_a_source_that_fails_by_itself_ends_the_feed_with_its_own_error():
 
     async def scenario():
         with pytest.raises(OSError, match="stations") as caught:
-            async with asyncio.timeout(20), Feed(source()):
+            async with asyncio.timeout(patient(20)), Feed(source()):
                 await asyncio.Event().wait()
         assert caught.traceback[-1].name == "source"
 
@@ -347,7 +348,7 @@ def test_what_happens_in_the_body_comes_out_as_itself():
             async with Feed(every(1.0)):
                 raise KeyError("of the body")
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01), Feed(every(1.0)):
+            async with asyncio.timeout(patient(0.01)), Feed(every(1.0)):
                 await asyncio.Event().wait()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 

@@ -367,7 +367,7 @@ def test_a_request_has_one_host_and_at_most_one_origin(lines):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
             text = "\r\n".join(["GET /config HTTP/1.1", *lines, "Connection: close", "", ""])
             writer.write(text.replace("{h}", f"127.0.0.1:{server.port}").encode())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patient(20)):
                 head, _, body = (await reader.read()).partition(b"\r\n\r\n")
             writer.close()
             await writer.wait_closed()

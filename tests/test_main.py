@@ -440,7 +440,7 @@ def test_a_server_on_every_interface_prints_addresses_that_others_can_type(job, 
         assert {urlsplit(url).hostname for url in printed} == set(names_of("0.0.0.0"))
         for url in printed:
             if url.startswith("http"):
-                with direct.open(url, timeout=20) as response:
+                with direct.open(url, timeout=patient(20)) as response:
                     assert response.status == 200
 
 
@@ -452,7 +452,7 @@ def test_a_refusal_is_a_line_in_the_terminal_that_names_the_option(job, tmp_path
 
     def status(url: str, headers: dict[str, str]) -> int:
         try:
-            with direct.open(urllib.request.Request(url, headers=headers), timeout=20) as response:
+            with direct.open(urllib.request.Request(url, headers=headers), timeout=patient(20)) as response:
                 return response.status
         except urllib.error.HTTPError as error:
             error.close()
@@ -484,7 +484,7 @@ def test_a_full_server_names_the_option_that_makes_it_larger(job, tmp_path):
         (url, *_) = [url for url in addresses(process, job) if url.startswith("http")]
         with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)):
             with pytest.raises(urllib.error.HTTPError, match="503") as caught:
-                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=20)
+                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=patient(20))
             caught.value.close()
         assert process.stderr.readline().endswith("are taken; --max-connections allows more\n")
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import psutil
 import pytest
+from patience import patient
 
 from wsdemo import serve
 from wsdemo.processes.children import ChildFailed
@@ -123,7 +124,7 @@ class Broken(Schedule):
 def test_a_server_whose_source_turns_out_bad_ends_with_a_sentence(capsys):
     """Whoever started it is told which update it was; nothing goes on serving in silence."""
     with pytest.raises(ValueError, match="update 2 cannot be sent as JSON"):
-        asyncio.run(asyncio.wait_for(serve.run(["polling", "websocket"], Broken()), 20))
+        asyncio.run(asyncio.wait_for(serve.run(["polling", "websocket"], Broken()), patient(20)))
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -138,7 +139,7 @@ def test_a_server_process_whose_source_turns_out_bad_says_so_to_its_notebook(mon
     async def scenario():
         async with Server("polling", schedule=every(1.0)) as server:
             with pytest.raises(ChildFailed, match="update 2 cannot be sent as JSON"):
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(patient(20)):
                     while True:
                         await server.counters()
 

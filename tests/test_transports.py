@@ -686,7 +686,7 @@ def test_every_update_of_a_filtered_source_is_heard_once(name):
 
     async def scenario():
         updates = third()
-        async with asyncio.timeout(20), Feed(updates) as feed, serving(name, feed) as (url, _):
+        async with asyncio.timeout(patient(20)), Feed(updates) as feed, serving(name, feed) as (url, _):
             for heard in await asyncio.gather(*(take(name, url, len(updates), after=0) for _ in range(5))):
                 assert heard == [update.seq for update in updates]
 
@@ -702,7 +702,7 @@ def test_a_reader_resumes_in_a_filtered_source(name, after):
         feed = Feed(third(0.5))
         feed.t0_ns = time.perf_counter_ns() - 10**12
         wanted = [update.seq for update in third(0.5) if update.seq > after]
-        async with asyncio.timeout(20), serving(name, feed) as (url, _):
+        async with asyncio.timeout(patient(20)), serving(name, feed) as (url, _):
             assert await take(name, url, len(wanted), after=after, epoch=feed.epoch) == wanted
 
     run(scenario())
@@ -714,7 +714,7 @@ def test_late_updates_are_heard_in_their_place(name):
     updates = [Update(1, 0.05, {}), Update(2, 0.01, {}), Update(5, -3.0, {}), Update(6, 0.1, {}), Update(7, 0.1, {})]
 
     async def scenario():
-        async with asyncio.timeout(20), Feed(updates) as feed, serving(name, feed) as (url, _):
+        async with asyncio.timeout(patient(20)), Feed(updates) as feed, serving(name, feed) as (url, _):
             assert await take(name, url, 5, after=0) == [1, 2, 5, 6, 7]
 
     run(scenario())
@@ -732,7 +732,7 @@ def test_a_bad_update_on_the_way_ends_server_and_reader_with_a_sentence(name):
     async def scenario():
         heard = []
         with pytest.raises(ValueError, match="update 2 cannot be sent as JSON"):
-            async with asyncio.timeout(20), Feed(source()) as feed, serving(name, feed) as (url, _):
+            async with asyncio.timeout(patient(20)), Feed(source()) as feed, serving(name, feed) as (url, _):
                 async for delivery in TRANSPORTS[name].module().hear(url, Reader(0.01, after=0)):
                     heard.append(delivery.seq)
         assert heard == [1]
@@ -752,7 +752,7 @@ def test_a_stream_that_is_cut_before_its_first_update_resumes_without_loss():
     async def scenario():
         feed = Feed(third(0.5), 5)
         feed.t0_ns = time.perf_counter_ns() - 10**12
-        async with asyncio.timeout(20), serving("sse", feed) as (url, _), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(patient(20)), serving("sse", feed) as (url, _), aiohttp.ClientSession() as session:
             for after in (0, feed.since(0).news[1].seq, feed.since(0).news[1].seq + 1):
                 position, update = await first_two(session, url, params={"after": after})
                 again, same = await first_two(session, url, headers={"Last-Event-ID": position["id"]})
@@ -772,7 +772,7 @@ async def say(url, *lines, first="GET {path} HTTP/1.1"):
     reader, writer = await asyncio.open_connection("127.0.0.1", at.port)
     text = "\r\n".join([first.format(path=at.path_qs), *lines, *(handshake * url.startswith("ws:")), "", ""])
     writer.write(text.replace("{h}", f"127.0.0.1:{at.port}").encode())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(patient(20)):
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = [line.split(":")[1] for line in head.splitlines() if line.lower().startswith("content-length:")]
         body = (await reader.readexactly(int(length[0]))).decode() if length else ""
@@ -817,7 +817,7 @@ def test_a_malformed_last_event_id_is_not_recovered(last):
 
     async def scenario():
         feed = past(3)
-        async with asyncio.timeout(20), serving("sse", feed) as (url, _), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(patient(20)), serving("sse", feed) as (url, _), aiohttp.ClientSession() as session:
             headers = {"Last-Event-ID": last.replace("{e}", feed.epoch)}
             async with session.get(url, headers=headers) as response:
                 assert response.status == 200
@@ -835,7 +835,7 @@ def test_a_last_event_id_that_is_one_or_is_empty_is_recovered(last):
 
     async def scenario():
         feed = past(3)
-        async with asyncio.timeout(20), serving("sse", feed) as (url, _), aiohttp.ClientSession() as session:
+        async with asyncio.timeout(patient(20)), serving("sse", feed) as (url, _), aiohttp.ClientSession() as session:
             headers = {"Last-Event-ID": last.replace("{e}", feed.epoch)}
             async with session.get(url, params={"after": "1"}, headers=headers) as response:
                 events = sse.read_events(response.content)
@@ -934,7 +934,7 @@ def test_a_proxy_that_changes_tags_still_brings_a_304(proxy):
         feed = past(3)
         async with serving("conditional", feed) as (url, meter), changing_tags(url, *PROXIES[proxy]) as (way, answers):
             reader = Reader(0.01, duration_s=0.05)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patient(20)):
                 assert [delivery async for delivery in conditional.hear(way, reader)] == []
             (opening, *polls) = answers
             assert opening == (None, 200) and len(polls) >= 5
@@ -1103,7 +1103,7 @@ def test_an_event_is_heard_when_it_ends_and_not_with_the_next_byte(end):
     async def scenario():
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/updates"
-            async with asyncio.timeout(20), contextlib.aclosing(sse.hear(url)) as deliveries:
+            async with asyncio.timeout(patient(20)), contextlib.aclosing(sse.hear(url)) as deliveries:
                 assert (await anext(deliveries)).seq == 1
             await asyncio.gather(*answers)
 
