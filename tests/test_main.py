@@ -99,6 +99,7 @@ TRANSPORT_KEYS = {
     "connections",
     "server_cpu_s",
     "server_peak_rss_bytes",
+    "notes",
 }
 
 
@@ -170,7 +171,9 @@ def test_json_is_one_object_and_nothing_else(compared):
     for transport in told["transports"].values():
         assert set(transport) == TRANSPORT_KEYS
         assert set(transport["latency_s"]) == {"mean", "p50", "p95", "p99", "predicted_mean"}
-        numbers = [value for key, value in transport.items() if key != "latency_s"] + [*transport["latency_s"].values()]
+        assert all(isinstance(note, str) for note in transport["notes"])
+        figures = [value for key, value in transport.items() if key not in ("latency_s", "notes")]
+        numbers = [*figures, *transport["latency_s"].values()]
         assert all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
 
 

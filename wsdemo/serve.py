@@ -17,7 +17,8 @@ from wsdemo.guard import Guard, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
 from wsdemo.processes.children import Child, say
-from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Start
+from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Stall, Start
+from wsdemo.processes.stalls import Watch
 from wsdemo.tasks import keep_one
 from wsdemo.transports import find
 from wsdemo.updates import Schedule, every, from_recipe
@@ -109,15 +110,18 @@ async def run_child(job: ServerJob, orders: AsyncIterator[Any]) -> None:
     ):
         served.ports["probe"] = probe.sockets[0].getsockname()[1]
         say(served.about())
+        watch = Watch()
         async for order in orders:
             if "start_ns" in order:
                 # A collection of garbage at the wrong moment would be measured as latency.
                 gc.collect()
                 gc.disable()
                 served.feed.start(order["start_ns"])
+                watch.start()
             counters: ServerCounters = {
                 "meters": {name: meter.snapshot() for name, meter in served.meters.items()},
                 "seq": served.feed.seq,
+                "stalls": watch.stalls,
             }
             say(counters)
 
@@ -206,6 +210,10 @@ class Server:
     async def counters(self, name: str | None = None) -> Counters:
         """Return the server's own counters for one transport: the fields of `meter.Meter`."""
         return (await self._ask({}))["meters"][name or self.names[0]]
+
+    async def stalls(self) -> list[Stall]:
+        """Return when the server stood still since `begin`; see `stalls.Watch`."""
+        return (await self._ask({}))["stalls"]
 
     async def stop(self) -> None:
         """End the process and wait until it is gone. Stopping again changes nothing."""
