@@ -88,6 +88,25 @@ def test_a_stopped_server_frees_its_port_and_says_that_it_is_not_running():
     asyncio.run(scenario())
 
 
+def test_a_server_that_does_not_run_says_so_in_one_sentence():
+    """Asked for its address before it was started, or for its counters when it has been stopped."""
+
+    async def scenario():
+        server = Server("polling")
+        with pytest.raises(RuntimeError, match=r"^this server was never started: use .*`await server.start\(\)`$"):
+            server.url()
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=r"^this server is not running: use .*`await server.start\(\)`$"):
+                await server.counters()
+            await server.start()
+            assert (await server.counters())["connections"] == 0
+            await server.stop()
+        with pytest.raises(RuntimeError, match="not running"):
+            _ = server.pid
+
+    asyncio.run(scenario())
+
+
 def test_a_feed_on_hold_waits_for_its_start():
     """No update before `begin`, all of the run's after it."""
 

@@ -1,6 +1,6 @@
 """What processes tell each other, all of it ready for JSON: the job that a child is given, its answers, its tally.
 
-A child is started as `python -m wsdemo child KIND` and given its job as the first line on its stdin; the lines after it
+A child is started with the words `child KIND` and given its job as the first line on its stdin; the lines after it
 are orders. Every answer is one line on its stdout. Servers, clients and pages are all spoken to in this way.
 """
 
