@@ -8,13 +8,14 @@ import psutil
 import pytest
 
 from wsdemo import serve
+from wsdemo.limits import allow_connections, fitting
 from wsdemo.processes.clients import new_event_loop
 from wsdemo.reader import Reader
 from wsdemo.serve import Server
 from wsdemo.transports import TRANSPORTS, websocket
 from wsdemo.updates import every, poisson
 
-HELD = 1000
+HELD = fitting(1000)
 MOST_BYTES = 64 * 2**20
 
 
@@ -129,6 +130,7 @@ def test_impossible_arguments_are_refused_before_a_process_starts():
 
 def test_a_thousand_held_connections_stay_under_64_mib():
     """The resident memory of the server process with 1,000 WebSocket readers, each of whom hears the same update."""
+    allow_connections(HELD)
 
     async def scenario():
         async with Server("websocket", schedule=every(0.1), max_connections=HELD, hold=True) as server:
