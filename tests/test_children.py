@@ -11,6 +11,9 @@ import psutil
 import pytest
 from patience import patient
 
+from wsdemo.live import LivePage, jupyter_tile
+from wsdemo.measure import measure
+from wsdemo.processes import children
 from wsdemo.processes.children import Child, ChildFailed
 from wsdemo.updates import every
 
@@ -59,6 +62,53 @@ def test_a_child_that_cannot_start_says_why():
         child.kill()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("said, quoted", [("b'ready to serve\\n'", "ready to serve"), ("b'\\xff\\n'", "xff")])
+def test_a_line_that_is_not_json_is_quoted(monkeypatch, said, quoted):
+    """A library that prints is named by what it printed, not by a JSONDecodeError; the child is gone afterwards."""
+    code = f"import sys, time; sys.stdout.buffer.write({said}); sys.stdout.flush(); time.sleep(600)"
+    monkeypatch.setattr(children, "PYTHON", (sys.executable, "-c", code))
+
+    async def scenario():
+        child = Child("server", SERVER)
+        with pytest.raises(ChildFailed, match=f"in JSON, but said .*{quoted}"):
+            await child.answer()
+        child._process.wait(patient(30))
+        child.kill()
+
+    asyncio.run(scenario())
+
+
+@pytest.fixture
+def pupils_folder(monkeypatch, tmp_path):
+    """Be in a folder with modules of the reader's own, named like Python's."""
+    for name in ("random", "http", "json", "asyncio", "wsdemo"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this is my own module')")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["polling", "websocket"])
+def test_children_do_not_import_the_notebooks_folder(pupils_folder, name):
+    """A pupil's `random.py` or `http.py` beside the lesson stops neither a server nor its clients nor the live page."""
+
+    async def scenario():
+        run = await measure(name, every(0.1), clients=2, interval_s=0.1, duration_s=0.3, progress=False)
+        assert run.missed == 0 and run.deliveries > 0
+        async with LivePage() as page:
+            assert page.port > 0
+
+    asyncio.run(scenario())
+
+
+def test_the_tile_in_the_launcher_does_not_import_the_folder_either(pupils_folder):
+    """Jupyter starts it in its own folder, which is the notebooks' if it was opened there."""
+    command = [word.replace("{port}", "0") for word in jupyter_tile()["command"]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline().startswith("http://"), process.stderr.read()
+        finally:
+            process.kill()
 
 
 def test_telling_a_dead_child_is_an_error():

@@ -1,5 +1,6 @@
 """Open files: what fits, and a sentence for what does not."""
 
+import selectors
 import subprocess
 import sys
 
@@ -18,6 +19,88 @@ def test_what_cannot_fit_is_refused_with_what_would():
     else:
         with pytest.raises(ValueError, match=f"use at most {limit - limits.SPARE_FILES}"):
             limits.check_connections(limit)
+
+
+@pytest.mark.parametrize(
+    "limit, wanted, listeners, fit",
+    [(None, 2000, 5, 2000), (256, 2000, 1, 192), (256, 100, 1, 100), (1024, 2000, 5, 192), (64, 2000, 1, 0)],
+)
+def test_what_fits_is_used(monkeypatch, limit, wanted, listeners, fit):
+    """As many as were wanted, or as the limit has room for beside what Python needs, shared by the sockets."""
+    monkeypatch.setattr(limits, "file_limit", lambda: limit)
+    assert limits.fitting(wanted, listeners) == fit
+    if fit == wanted:
+        limits.check_connections(wanted, listeners)
+    else:
+        with pytest.raises(ValueError, match=rf"use at most {fit}, .*\(ulimit -n\)$"):
+            limits.check_connections(wanted, listeners)
+
+
+def test_windows_has_another_bound(monkeypatch):
+    """Its `select` watches 512 sockets, which no setting changes: the sentence names what fits, and no `ulimit`."""
+    monkeypatch.setattr(limits.sys, "platform", "win32")
+    assert limits.fitting(2000) == 448
+    limits.allow_connections(448)
+    with pytest.raises(
+        ValueError, match=r"^1000 connections need more sockets than Windows .*\(512\): use at most 448$"
+    ):
+        limits.check_connections(1000)
+    with pytest.raises(ValueError, match=r"^100 connections to each of 5 sockets need .*: use at most 89$"):
+        limits.check_connections(100, 5)
+
+
+LOOP_WITH_ALL_FILES = """
+import asyncio, os, resource, select, selectors
+from wsdemo import limits, serve
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else 4096, hard))
+loop = serve.new_event_loop({connections})
+descriptors = []
+try:
+    while len(descriptors) < 2000:
+        descriptors.append(os.open(os.devnull, os.O_RDONLY))
+except OSError:
+    pass
+print(type(loop._selector).__name__, len(descriptors) < 2000, max(descriptors) < limits.SELECT_FILES)
+loop.close()
+"""
+
+
+def looked(connections):
+    """Return which selector a process waits with, whether its files are bounded, and whether `select` bears them."""
+    script = LOOP_WITH_ALL_FILES.format(connections=connections)
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return result.stdout.split()
+
+
+def test_select_is_used_only_where_no_descriptor_can_be_too_high_for_it():
+    """Docker gives a process a million files; `select` breaks on the 1,025th. So a small server may not have it."""
+    assert looked(100) == ["SelectSelector", "True", "True"]
+
+
+@pytest.mark.skipif(limits.fitting(2000) < 2000, reason="few open files here")
+def test_many_connections_are_watched_by_something_better():
+    """Nothing is lowered then."""
+    kind, bounded, _ = looked(2000)
+    assert (kind, bounded) == (selectors.DefaultSelector.__name__, "False")
+
+
+@pytest.mark.parametrize("limit", [256, 1024])
+def test_a_server_in_a_lesson_uses_what_fits(limit):
+    """Nobody asked for 2,000 connections, so a low limit is no reason not to start; whoever asks for more is told."""
+    script = (
+        "import asyncio, resource; from wsdemo.serve import Server; from wsdemo.live import LivePage;"
+        "from wsdemo.transports import TRANSPORTS;"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({limit}, {limit}))\n"
+        "async def main():\n"
+        "    async with Server(*TRANSPORTS) as server, LivePage() as page:\n"
+        "        print(len(server.url()) > 0, page.port > 0, (await server.counters())['connections'])\n"
+        "    await Server('polling', max_connections=2000).start()\n"
+        "asyncio.run(main())"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.stdout == "True True 0\n", result.stderr
+    assert f"use at most {limit - limits.SPARE_FILES}" in result.stderr.splitlines()[-1]
 
 
 def test_the_soft_limit_is_raised_as_far_as_needed():

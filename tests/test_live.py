@@ -590,5 +590,5 @@ def test_a_notebook_gets_one_page_that_ends_with_it():
 def test_the_tile_starts_the_page_on_the_port_it_is_given():
     """The command is complete but for the port, and the icon is a file."""
     tile = live.jupyter_tile()
-    assert tile["command"][1:4] == ["-m", "wsdemo", "live"] and "{port}" in tile["command"]
+    assert tile["command"][1:5] == ["-P", "-m", "wsdemo", "live"] and "{port}" in tile["command"]
     assert (live.PAGE / "icon.svg").samefile(tile["launcher_entry"]["icon_path"])

@@ -77,6 +77,17 @@ def until(condition, what: str):
     return value
 
 
+def has_ended(sock: socket.socket) -> bool:
+    """Whether the other side has closed this connection."""
+    sock.setblocking(False)
+    try:
+        return sock.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
 def gone(processes: list[psutil.Process]) -> bool:
     """Whether none of the processes is left; a zombie that nobody has waited for yet is gone too."""
     return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
@@ -105,6 +116,7 @@ TRANSPORT_KEYS = {
     "connections",
     "server_cpu_s",
     "server_peak_rss_bytes",
+    "notes",
 }
 
 
@@ -176,7 +188,9 @@ def test_json_is_one_object_and_nothing_else(compared):
     for transport in told["transports"].values():
         assert set(transport) == TRANSPORT_KEYS
         assert set(transport["latency_s"]) == {"mean", "p50", "p95", "p99", "predicted_mean"}
-        numbers = [value for key, value in transport.items() if key != "latency_s"] + [*transport["latency_s"].values()]
+        assert all(isinstance(note, str) for note in transport["notes"])
+        figures = [value for key, value in transport.items() if key not in ("latency_s", "notes")]
+        numbers = [*figures, *transport["latency_s"].values()]
         assert all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
 
 
@@ -362,6 +376,67 @@ def test_more_clients_than_open_files_are_refused_with_what_fits(tmp_path):
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)),
     )
     assert_refused(run, "at most 192")
+
+
+def with_files(limit: int) -> dict:
+    """Return the option of a process that may have so many files open, and no more."""
+    return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))}
+
+
+@pytest.mark.skipif(resource is None, reason="no limit on open files here")
+@pytest.mark.parametrize("limit", [256, 1024])
+@pytest.mark.parametrize("job", ["serve polling", "serve polling sse", "serve echo", "live --no-browser"])
+def test_what_fits_is_used(job, limit, tmp_path):
+    """With few open files a server has room for fewer, says so, and serves: nobody asked for the 2,000."""
+    with running(*job.split(), folder=tmp_path, **with_files(limit)) as process:
+        first = process.stdout.readline()
+        url = json.loads(first)["urls"] if first.startswith("{") else {"polling": first.strip()}
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(url.get("page", url.get("polling"))) as response:
+            assert response.status == 200
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0
+    few = job.startswith("serve") or limit == 256
+    assert ("note: the limit on open files leaves room for" in stderr) == few
+
+
+@pytest.mark.skipif(resource is None, reason="no limit on open files here")
+@pytest.mark.parametrize(
+    "arguments, fit",
+    [(["polling", "--max-connections", "193"], 192), (["polling", "sse", "--max-connections", "100"], 96)],
+)
+def test_more_connections_than_open_files_are_refused_with_what_fits(arguments, fit, tmp_path):
+    """Whoever asks for a number gets it, or hears which one is possible."""
+    assert_refused(wsdemo("serve", *arguments, folder=tmp_path, **with_files(256)), f"at most {fit}")
+
+
+@pytest.mark.skipif(resource is None, reason="no limit on open files here")
+def test_a_crowd_does_not_kill_a_small_server(tmp_path):
+    """1,050 connections to a server for a hundred, where a process may have many files: it still answers afterwards."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1400:
+        pytest.skip("too few open files here for such a crowd")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1400), hard))
+    try:
+        command = ("serve", "polling", "--max-connections", "100")
+        with running(*command, folder=tmp_path, stderr=subprocess.DEVNULL) as process:
+            about = json.loads(process.stdout.readline())
+            address = ("127.0.0.1", about["ports"]["polling"])
+            with contextlib.ExitStack() as crowd:
+                held = [crowd.enter_context(socket.create_connection(address)) for _ in range(1050)]
+                server = psutil.Process(process.pid)
+
+                def is_full():
+                    return process.poll() is not None or server.num_fds() >= 1000 or has_ended(held[-1])
+
+                until(is_full, "the server has as many as it can take")
+            direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with direct.open(about["urls"]["polling"], timeout=TIMEOUT_S) as response:
+                assert response.status == 200
+            assert process.poll() is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_picture_that_cannot_be_written_is_refused(here, monkeypatch, tmp_path):

@@ -2,23 +2,50 @@
 
 import asyncio
 import errno
+import socket
+from urllib.parse import urlsplit
 
 import pytest
+from patience import patient
 
+from wsdemo.feed import Feed
+from wsdemo.guard import Guard
 from wsdemo.meter import Meter, listen
 from wsdemo.serve import new_event_loop
+from wsdemo.transports import TRANSPORTS
+from wsdemo.updates import every
 
 
-def run(scenario):
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+class LikeProactor(asyncio.SelectorEventLoop):
+    """A loop that accepts and reads as Windows' proactor does: without a word to the listening socket."""
+
+    def _accept_connection(self, protocol_factory, sock, *rest):
+        with socket.socket(sock.family, sock.type, sock.proto, fileno=sock.fileno()) as plain:
+            try:
+                super()._accept_connection(protocol_factory, plain, *rest)
+            finally:
+                plain.detach()
+
+
+def with_uvloop():
+    """Return uvloop's loop, which does all its reading in C. Nobody needs it for the course."""
+    return pytest.importorskip("uvloop").new_event_loop()
+
+
+LOOPS = {"selector": new_event_loop, "like proactor": LikeProactor, "uvloop": with_uvloop}
+
+
+def run(scenario, loop=new_event_loop):
+    with asyncio.Runner(loop_factory=loop) as runner:
         return runner.run(scenario)
 
 
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("sizes", [[1], [100, 65_536, 3], [2_000_000]])
-def test_every_byte_is_counted_on_both_ways(sizes):
+def test_every_byte_is_counted_on_both_ways(sizes, loop):
     """A server that answers with twice what it got has counted exactly that."""
     meter = Meter()
-    closed = asyncio.Event()
+    closed, held = asyncio.Event(), []
 
     async def twice(reader, writer):
         while data := await reader.read(50_000):
@@ -42,14 +69,57 @@ def test_every_byte_is_counted_on_both_ways(sizes):
             sending = asyncio.create_task(send())
             await reader.readexactly(2 * sum(sizes))
             await sending
-            assert meter.open_now == 1
+            held.append(meter.open_now)
             writer.close()
             await writer.wait_closed()
             await closed.wait()
 
-    run(scenario())
+    run(scenario(), LOOPS[loop])
     assert (meter.bytes_received, meter.bytes_sent) == (sum(sizes), 2 * sum(sizes))
-    assert (meter.connections, meter.open_now) == (1, 0)
+    assert (meter.connections, meter.open_now, held) == (1, 0, [1])
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_every_transport_is_counted_on_every_loop(name, loop):
+    """A request by hand, and what came back for it, to the byte; in the end no connection is left open."""
+
+    async def scenario():
+        sock = listen(meter := Meter())
+        async with Feed(every(0.01)) as feed, TRANSPORTS[name].module().serve(feed, sock, Guard()):
+            assert await feed.wait(2)
+            at = urlsplit(TRANSPORTS[name].url(sock.getsockname()[1]))
+            # Without the headers of a handshake, WebSocket's answer is a refusal.
+            request = f"GET {at.path}?after=0 HTTP/1.1\r\nHost: {at.netloc}\r\nConnection: close\r\n\r\n".encode()
+            reader, writer = await asyncio.open_connection(at.hostname, at.port)
+            writer.write(request)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            if name == "sse":
+                writer.write_eof()  # a reader who leaves ends the stream
+            answer += await reader.read()
+            writer.close()
+            async with asyncio.timeout(patient(30)):
+                while meter.open_now:  # noqa: ASYNC110 - the server says goodbye when it likes
+                    await asyncio.sleep(0.01)
+            return meter, len(request), len(answer)
+
+    meter, asked, answered = run(scenario(), LOOPS[loop])
+    assert (meter.connections, meter.requests, meter.bytes_received) == (1, 1, asked)
+    assert meter.bytes_sent == answered
+
+
+@pytest.mark.parametrize("loop", [name for name in LOOPS if name != "selector"])
+def test_a_loop_that_would_count_nothing_is_told_so(loop):
+    """Where `listen` had no chance to see the loop that serves: an error says why, and nobody reads a 0."""
+    meter = Meter()
+
+    async def scenario(sock):
+        async with await asyncio.start_server(lambda *_: None, sock=sock):
+            pass
+
+    with listen(meter) as sock:
+        with pytest.raises(RuntimeError, match=r"nothing would be counted: call `listen` while that loop runs"):
+            run(scenario(sock), LOOPS[loop])
 
 
 def test_a_port_that_is_taken_is_explained():

@@ -12,6 +12,7 @@ import pytest
 from patience import patient
 
 from wsdemo import serve
+from wsdemo.limits import allow_connections, fitting
 from wsdemo.processes.children import ChildFailed
 from wsdemo.processes.clients import new_event_loop
 from wsdemo.reader import Reader
@@ -19,7 +20,7 @@ from wsdemo.serve import Server
 from wsdemo.transports import TRANSPORTS, websocket
 from wsdemo.updates import Schedule, every, poisson
 
-HELD = 1000
+HELD = fitting(1000)
 MOST_BYTES = 64 * 2**20
 
 
@@ -93,6 +94,25 @@ def test_a_stopped_server_frees_its_port_and_says_that_it_is_not_running():
     asyncio.run(scenario())
 
 
+def test_a_server_that_does_not_run_says_so_in_one_sentence():
+    """Asked for its address before it was started, or for its counters when it has been stopped."""
+
+    async def scenario():
+        server = Server("polling")
+        with pytest.raises(RuntimeError, match=r"^this server was never started: use .*`await server.start\(\)`$"):
+            server.url()
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=r"^this server is not running: use .*`await server.start\(\)`$"):
+                await server.counters()
+            await server.start()
+            assert (await server.counters())["connections"] == 0
+            await server.stop()
+        with pytest.raises(RuntimeError, match="not running"):
+            _ = server.pid
+
+    asyncio.run(scenario())
+
+
 def test_a_feed_on_hold_waits_for_its_start():
     """No update before `begin`, all of the run's after it."""
 
@@ -156,6 +176,7 @@ def test_impossible_arguments_are_refused_before_a_process_starts():
 
 def test_a_thousand_held_connections_stay_under_64_mib():
     """The resident memory of the server process with 1,000 WebSocket readers, each of whom hears the same update."""
+    allow_connections(HELD)
 
     async def scenario():
         async with Server("websocket", schedule=every(0.1), max_connections=HELD, hold=True) as server:

@@ -10,20 +10,22 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import psutil
 
 from wsdemo.limits import check_connections
 from wsdemo.processes.children import Child
-from wsdemo.processes.jobs import ClientsJob, ClientsReady, ClientsTally, Counters, Start, Tally
+from wsdemo.processes.jobs import ClientsJob, ClientsReady, ClientsTally, Counters, Stall, Start, Tally
+from wsdemo.processes.stalls import Watch, together
 from wsdemo.progress import progress as progress_bar
 from wsdemo.result import Comparison, Heard, Measurement, Poll
 from wsdemo.serve import Server
 from wsdemo.transports import Transport, find
 from wsdemo.updates import Schedule, earthquakes
+from wsdemo.words import duration, listed
 from wsdemo.workload import DEFAULT_CLIENTS, DEFAULT_DURATION_S, DEFAULT_INTERVAL_S, Workload, phases
 
 CLIENTS_A_PROCESS = 10
@@ -32,6 +34,7 @@ MANY_CLIENTS = 100
 """Above this, push latency measures the clients' own processes, which wake them one after the other."""
 _MOST_UPDATES, _MOST_POLLS, _MOST_DELIVERIES = 100_000, 1_000_000, 2_000_000
 _LEAD_S = 0.3
+_MOST_STALLS_SAID = 3
 
 
 async def measure(
@@ -64,7 +67,10 @@ async def measure(
 
 @dataclass(frozen=True)
 class _Seen:
-    """What was counted in one run: by each client, by the server before the clock and at the end, from outside."""
+    """What was counted in one run: by each client, by the server before the clock and at the end, from outside.
+
+    stalls: by process, as it is called in a sentence: when it stood still, in seconds after the start, and how long.
+    """
 
     delay_s: float
     readers: list[Tally]
@@ -72,6 +78,7 @@ class _Seen:
     counters: Counters
     cpu_s: float
     peak_rss_bytes: int
+    stalls: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
 
 
 async def _run(row: Transport, schedule: Schedule, work: Workload, progress: bool) -> _Seen:
@@ -80,6 +87,7 @@ async def _run(row: Transport, schedule: Schedule, work: Workload, progress: boo
         row.name, schedule=schedule, duration_s=work.duration_s, hold=True, max_connections=work.clients + 8
     )
     crowds: list[Child] = []
+    own = Watch()
     try:
         await server.start()
         shares = _spread(phases(work.clients, work.interval_s))
@@ -88,6 +96,7 @@ async def _run(row: Transport, schedule: Schedule, work: Workload, progress: boo
         ready: list[ClientsReady] = [await crowd.answer() for crowd in crowds]
         opening = await server.counters()
         start: Start = {"start_ns": time.perf_counter_ns() + round(_LEAD_S * 1e9)}
+        own.start()
         await server.begin(start["start_ns"])
         for crowd in crowds:
             crowd.tell(start)
@@ -95,14 +104,27 @@ async def _run(row: Transport, schedule: Schedule, work: Workload, progress: boo
         cpu_s, peak_rss_bytes = await _watch(server.pid, start["start_ns"], run_s, row.label, progress)
         tallies: list[ClientsTally] = [await crowd.answer() for crowd in crowds]
         counters = await server.counters()
+        stalls = {"this process": own.stop(), "the server": await server.stalls()}
+        stalls |= {_name(number, crowds): tally["stalls"] for number, tally in enumerate(tallies)}
     finally:
         # The stop button may come at any moment: the processes go at once, without waiting for their goodbyes.
         for crowd in crowds:
             crowd.kill()
         server.kill()
+        own.stop()
     delay_s = statistics.fmean(answer["delay_s"] for answer in ready)
     readers = _gathered([tally["readers"] for tally in tallies])
-    return _Seen(delay_s, readers, opening, counters, cpu_s, peak_rss_bytes)
+    return _Seen(delay_s, readers, opening, counters, cpu_s, peak_rss_bytes, _since(start["start_ns"], stalls))
+
+
+def _name(number: int, crowds: Sequence[Child]) -> str:
+    return "the clients" if len(crowds) == 1 else f"process {number + 1} of {len(crowds)} with clients"
+
+
+def _since(t0_ns: int, stalls: Mapping[str, Sequence[Stall]]) -> dict[str, list[tuple[float, float]]]:
+    """Return the stalls in seconds after the start, without those that were over by then."""
+    after = {who: [((at_ns - t0_ns) / 1e9, lasted_s) for at_ns, lasted_s in found] for who, found in stalls.items()}
+    return {who: [one for one in found if sum(one) > 0] for who, found in after.items()}
 
 
 def _clients_job(row: Transport, server: Server, work: Workload, phases_s: list[float]) -> ClientsJob:
@@ -256,3 +278,18 @@ def _notes(row: Transport, work: Workload, seen: _Seen, asked: Sequence[Poll]) -
             f"{work.clients} clients share a few processes, which wake them one by one: "
             "the latency of push measures those processes, not the server"
         )
+    yield from _stalled(seen.stalls)
+
+
+def _stalled(stalls: Mapping[str, Sequence[tuple[float, float]]]) -> Iterator[str]:
+    """Yield who stood still, when and for how long: the longest pauses, in the order of time."""
+    pauses = together(stalls)
+    longest = sorted(pauses, key=lambda pause: -pause.lasted_s)[:_MOST_STALLS_SAID]
+    for pause in sorted(longest, key=lambda pause: pause.at_s):
+        at_s = max(0.0, pause.at_s)
+        yield (
+            f"{listed(pause.names)} stood still for {duration(pause.lasted_s)}, {duration(at_s)} after the start: "
+            "the machine was busy, asleep or stopped, and the latencies of that time are its own"
+        )
+    if len(pauses) > len(longest):
+        yield f"{len(pauses) - len(longest)} shorter pauses like these are not listed"

@@ -1,13 +1,15 @@
 """Bytes, requests and connections of a server, counted at its sockets: TCP payload, without TCP and IP headers.
 
 A counter inside a library sees what the library chose to show. These sockets see every byte that goes in or out, for
-every transport alike.
+every transport alike. Event loops that accept and read without asking the socket (uvloop's, and Windows' proactor,
+on which a notebook's cells run there) are counted one step further in, between the loop and the library.
 """
 
 from __future__ import annotations
 
+import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,8 +34,8 @@ class Meter:
 class MeteredSocket(socket.socket):
     """A socket that counts. The sockets it accepts are metered too.
 
-    asyncio's selector event loop calls `send`, `sendmsg`, `recv` and `recv_into`; Windows' proactor loop bypasses
-    them, which is why servers here always run on a selector loop (`serve.new_event_loop`).
+    asyncio's selector event loop calls `accept`, `send`, `sendmsg`, `recv` and `recv_into`, so servers that are
+    measured run on one (`serve.new_event_loop`). For other loops see `_count_in_between`.
     """
 
     meter: Meter
@@ -78,14 +80,29 @@ class MeteredSocket(socket.socket):
         return received
 
 
+class _ListeningSocket(MeteredSocket):
+    """The socket that `listen` returns. A loop that would leave it uncounted is told so, as soon as it takes it."""
+
+    def fileno(self) -> int:
+        loop = _running_loop()
+        if loop is not None and not _asks_the_socket(loop) and not _is_counted_in_between(loop):
+            raise RuntimeError(
+                f"{type(loop).__module__}.{type(loop).__name__} reads sockets by itself, so nothing would be counted: "
+                "call `listen` while that loop runs, or serve on a selector loop (`serve.new_event_loop`)"
+            )
+        return super().fileno()
+
+
 def listen(meter: Meter, host: str = "127.0.0.1", port: int = 0) -> MeteredSocket:
     """Return a listening TCP socket whose connections `meter` counts. Port 0 lets the system choose a free one.
 
     Raises OSError with what to do next when the address cannot be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = MeteredSocket(family, socket.SOCK_STREAM)
+    sock = _ListeningSocket(family, socket.SOCK_STREAM)
     sock.meter = meter
+    if (loop := _running_loop()) is not None and not _asks_the_socket(loop) and not _is_counted_in_between(loop):
+        _count_in_between(loop)
     if socket.has_ipv6 and family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows: its SO_REUSEADDR would let two servers share one port.
@@ -101,3 +118,91 @@ def listen(meter: Meter, host: str = "127.0.0.1", port: int = 0) -> MeteredSocke
         ) from error
     sock.setblocking(False)
     return sock
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _asks_the_socket(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a loop accepts as asyncio's selector loop does: by calling the listening socket's own `accept`."""
+    own = asyncio.SelectorEventLoop._accept_connection  # type: ignore[attr-defined] # there is no public sign of it
+    return getattr(type(loop), "_accept_connection", None) is own
+
+
+def _is_counted_in_between(loop: asyncio.AbstractEventLoop) -> bool:
+    return isinstance(loop.create_server, _CreateServer)
+
+
+def _count_in_between(loop: asyncio.AbstractEventLoop) -> None:
+    """Let this loop put a counter before the protocol of each connection that comes to a socket of `listen`.
+
+    All libraries serve through `create_server`, and all loops call protocols and hand them a transport: between these
+    two every byte goes by, whoever reads it from the socket. bytes_sent are then those that the loop was given.
+    """
+    loop.create_server = _CreateServer(loop.create_server)  # type: ignore[assignment, method-assign]
+
+
+class _CreateServer:
+    """A loop's `create_server`, for which sockets of `listen` are counted in between."""
+
+    def __init__(self, create_server: Callable[..., Any]):
+        self._create_server = create_server
+
+    async def __call__(self, factory: Callable[[], Any], *where: Any, **options: Any) -> Any:
+        sock = options.get("sock")
+        if not isinstance(sock, _ListeningSocket):
+            return await self._create_server(factory, *where, **options)
+        return await self._create_server(lambda: _CountedProtocol(factory(), sock.meter), *where, **options)
+
+
+class _CountedProtocol(asyncio.Protocol):
+    """Hands on to a library's protocol what the loop says, and counts what it brings."""
+
+    def __init__(self, protocol: Any, meter: Meter):
+        self._protocol, self._meter = protocol, meter
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._meter.connections += 1
+        self._meter.open_now += 1
+        self._protocol.connection_made(_CountedTransport(transport, self._meter))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._meter.open_now -= 1
+        self._protocol.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._meter.bytes_received += len(data)
+        self._protocol.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        keep_open: bool | None = self._protocol.eof_received()
+        return keep_open
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
+
+
+class _CountedTransport:
+    """A loop's transport, which counts what is written to it and is the same in all else."""
+
+    def __init__(self, transport: Any, meter: Meter):
+        self._transport, self._meter = transport, meter
+
+    def write(self, data: Any) -> None:
+        self._meter.bytes_sent += memoryview(data).nbytes
+        self._transport.write(data)
+
+    def writelines(self, pieces: Iterable[Any]) -> None:
+        pieces = list(pieces)
+        self._meter.bytes_sent += sum(memoryview(piece).nbytes for piece in pieces)
+        self._transport.writelines(pieces)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

@@ -123,6 +123,7 @@ class Measurement:
             "connections": self.connections,
             "server_cpu_s": self.server_cpu_s,
             "server_peak_rss_bytes": self.server_peak_rss_bytes,
+            "notes": list(self.notes),
         }
 
     def __str__(self) -> str:

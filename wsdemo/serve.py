@@ -14,25 +14,35 @@ from typing import Any
 
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard, Terminal, names_of, warn_public
-from wsdemo.limits import allow_connections
+from wsdemo.limits import SELECT_FILES, allow_connections, fitting, stay_below
 from wsdemo.meter import Meter, listen
 from wsdemo.processes.children import Child, say
-from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Start
+from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Stall, Start
+from wsdemo.processes.stalls import Watch
 from wsdemo.tasks import background, keep_one
 from wsdemo.transports import find
 from wsdemo.updates import Schedule, every, from_recipe
 
 DEFAULT_MAX_CONNECTIONS = 2000
+FEW_CONNECTIONS = 200
 
 
 def new_event_loop(connections: int = DEFAULT_MAX_CONNECTIONS) -> asyncio.AbstractEventLoop:
     """Return a selector event loop, which the meter needs on every system.
 
-    For few connections it waits with `select`, whose timers wake 0.1 to 0.3 ms late; epoll's, rounded up to whole
-    milliseconds, wake 0.6 to 1.2 ms late. `select` cannot watch more than about 1,000 sockets.
+    connections: of all listening sockets. For few of them it waits with `select`, whose timers wake 0.1 to 0.3 ms
+    late; epoll's, rounded up to whole milliseconds, wake 0.6 to 1.2 ms late. `select` cannot watch a descriptor above
+    1,023, so this process is kept from having one: its limit on open files is lowered.
     """
-    few = connections <= 200
-    return asyncio.SelectorEventLoop(selectors.SelectSelector() if few else selectors.DefaultSelector())
+    if connections > FEW_CONNECTIONS:
+        return asyncio.SelectorEventLoop(selectors.DefaultSelector())
+    stay_below(SELECT_FILES)
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+def most_connections(transports: int) -> int:
+    """Return how many connections each of so many transports holds where nobody says it: the default, or what fits."""
+    return max(1, fitting(DEFAULT_MAX_CONNECTIONS, transports))
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ async def serving(
     host: str = "127.0.0.1",
     port: int = 0,
     duration_s: float | None = None,
-    max_connections: int = DEFAULT_MAX_CONNECTIONS,
+    max_connections: int | None = None,
     allowed_hosts: Sequence[str] = (),
     allowed_origins: Sequence[str] = (),
     refused: Callable[[str], object] | None = None,
@@ -64,11 +74,14 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """Serve one feed by one or more transports, each on a port of its own (port, port + 1 … or free ones for 0).
 
+    max_connections: to each transport (default: 2,000, or as many as this system's limit on open files lets fit);
     allowed_hosts, allowed_origins: as for `Guard`; refused: called with a line about whom it refuses; hold: the feed
     starts only when told to. Raises what is wrong with the schedule, also when that comes out later.
     """
-    allow_connections(max_connections)
     transports = find(names)
+    if max_connections is None:
+        max_connections = most_connections(len(transports))
+    allow_connections(max_connections, len(transports))
     guard = Guard(host, allowed_hosts, max_connections, allowed_origins=allowed_origins, tell=refused)
     feed = Feed(schedule.updates(duration_s))
     served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
@@ -114,15 +127,18 @@ async def run_child(job: ServerJob, orders: AsyncIterator[Any]) -> None:
     ):
         served.ports["probe"] = probe.sockets[0].getsockname()[1]
         say(served.about())
+        watch = Watch()
         async for order in orders:
             if "start_ns" in order:
                 # A collection of garbage at the wrong moment would be measured as latency.
                 gc.collect()
                 gc.disable()
                 served.feed.start(order["start_ns"])
+                watch.start()
             counters: ServerCounters = {
                 "meters": {name: meter.snapshot() for name, meter in served.meters.items()},
                 "seq": served.feed.seq,
+                "stalls": watch.stalls,
             }
             say(counters)
 
@@ -148,7 +164,7 @@ class Server:
         schedule: Schedule | None = None,
         duration_s: float | None = None,
         hold: bool = False,
-        max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        max_connections: int | None = None,
     ):
         self.names = tuple(transport.name for transport in find(names))
         self._job: ServerJob = {
@@ -156,7 +172,7 @@ class Server:
             "schedule": (schedule or every(1.0)).recipe(),
             "duration_s": duration_s,
             "hold": hold,
-            "max_connections": max_connections,
+            "max_connections": most_connections(len(self.names)) if max_connections is None else max_connections,
         }
         self._child: Child | None = None
         self._about: ServerAbout | None = None
@@ -211,6 +227,10 @@ class Server:
     async def counters(self, name: str | None = None) -> Counters:
         """Return the server's own counters for one transport: the fields of `meter.Meter`."""
         return (await self._ask({}))["meters"][name or self.names[0]]
+
+    async def stalls(self) -> list[Stall]:
+        """Return when the server stood still since `begin`; see `stalls.Watch`."""
+        return (await self._ask({}))["stalls"]
 
     async def stop(self) -> None:
         """End the process and wait until it is gone. Stopping again changes nothing."""

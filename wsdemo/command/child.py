@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
 def _server(job: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     from wsdemo import serve
 
-    return serve.run_child, serve.new_event_loop(job["max_connections"])
+    return serve.run_child, serve.new_event_loop(job["max_connections"] * len(job["transports"]))
 
 
 def _clients(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:

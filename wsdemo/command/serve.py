@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from wsdemo.command.options import DEFAULT_SCHEDULE, add_listening, add_schedule, check_port, given_options, schedule
@@ -30,7 +31,12 @@ def add(jobs: Jobs) -> None:
     add_listening(command, "port of the first transport, the next one gets the next (default: any free ones)")
     add_schedule(command)
     command.add_argument("--duration", type=float, metavar="D", help="end the feed after D seconds (default: never)")
-    command.add_argument("--max-connections", type=int, default=2000, metavar="N", help="connections (%(default)s)")
+    command.add_argument(
+        "--max-connections",
+        type=int,
+        metavar="N",
+        help="connections to each (2000, or as many open files as there are)",
+    )
     command.set_defaults(run=run)
 
 
@@ -40,14 +46,13 @@ def run(options: argparse.Namespace) -> None:
     is_echo = "echo" in options.transports
     names = _only_echo(options) if is_echo else [transport.name for transport in find(options.transports)]
     check_port(options.port, len(names))
-    if options.max_connections < 1:
-        raise ValueError(f"--max-connections must be at least 1, not {options.max_connections}")
+    most = _most_connections(options.max_connections, len(names))
     if options.duration is not None and not options.duration > 0:
         raise ValueError(f"--duration must be a number of seconds above 0, not {options.duration:g}")
     common = {
         "host": options.host,
         "port": options.port,
-        "max_connections": options.max_connections,
+        "max_connections": most,
         "allowed_hosts": options.allow_host,
         "allowed_origins": options.allow_origin,
     }
@@ -57,7 +62,22 @@ def run(options: argparse.Namespace) -> None:
         server = echo.run(**common)
     else:
         server = serve.run(names, schedule(options), duration_s=options.duration, **common)
-    until_stopped(server, lambda: serve.new_event_loop(options.max_connections))
+    until_stopped(server, lambda: serve.new_event_loop(most * len(names)))
+
+
+def _most_connections(wanted: int | None, servers: int) -> int:
+    """Return how many connections each server holds: what is wanted, or what fits, with a note if that is less."""
+    from wsdemo import limits, serve
+
+    if wanted is None:
+        most = serve.most_connections(servers)
+        if most < serve.DEFAULT_MAX_CONNECTIONS:
+            print(f"note: the limit on open files leaves room for {most} connections to each server", file=sys.stderr)
+        return most
+    if wanted < 1:
+        raise ValueError(f"--max-connections must be at least 1, not {wanted}")
+    limits.check_connections(wanted, servers)
+    return wanted
 
 
 def _only_echo(options: argparse.Namespace) -> list[str]:

@@ -99,7 +99,8 @@ async def start(**options: Any) -> LivePage:
 def jupyter_tile() -> dict[str, object]:
     """Return what jupyter-server-proxy needs for a tile in JupyterLab's launcher (entry point of that group)."""
     return {
-        "command": [sys.executable, "-m", "wsdemo", "live", "--no-browser", "--port", "{port}"],
+        # -P: not with the modules of the folder that Jupyter was started in, see `children.PYTHON`.
+        "command": [sys.executable, "-P", "-m", "wsdemo", "live", "--no-browser", "--port", "{port}"],
         "timeout": 30,
         "new_browser_tab": False,
         "launcher_entry": {"title": "Pull and push, live", "icon_path": str(PAGE / "icon.svg")},

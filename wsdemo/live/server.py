@@ -24,7 +24,7 @@ from aiohttp.typedefs import Handler
 
 from wsdemo import jupyter
 from wsdemo.guard import Guard, Terminal, authority, names_of, warn_public
-from wsdemo.limits import allow_connections
+from wsdemo.limits import allow_connections, fitting
 from wsdemo.live import PAGE
 from wsdemo.live.sessions import (
     DEFAULT_SPEED,
@@ -49,6 +49,9 @@ from wsdemo.updates import WEEK_START, catalogue, earthquakes, week_s
 DEFAULT_INTERVAL_S = 1.0
 INTERVAL_RANGE_S = (0.1, 10.0)
 PAGE_CONNECTIONS = 500
+MOST_CONNECTIONS = 2000
+FILES_A_SESSION = 8
+"""What one page needs: two listening sockets, a connection or two to each, and some for its own questions."""
 MAX_BODY_BYTES = 1024
 
 
@@ -221,12 +224,17 @@ async def _protect(request: web.Request, response: web.StreamResponse) -> None:
 
 async def run_child(job: LiveJob, orders: AsyncIterator[Any]) -> None:
     """Serve the page in a child process until stdin ends."""
-    allow_connections(2000)
-    async with LiveServer(**_start(job)) as server:
+    async with LiveServer(max_sessions=_room(), **_start(job)) as server:
         about: LiveAbout = {"url": server.url, "port": server.port}
         say(about)
         async for _ in orders:
             pass
+
+
+def _room() -> int:
+    """Ask for the open files that all pages need, and return how many pages what there is has room for."""
+    allow_connections(most := max(1, fitting(MOST_CONNECTIONS)))
+    return max(1, min(MAX_SESSIONS, most // FILES_A_SESSION))
 
 
 def _start(job: LiveJob) -> dict[str, Any]:
@@ -236,8 +244,9 @@ def _start(job: LiveJob) -> dict[str, Any]:
 
 async def run(*, opened: Callable[[str], object] | None = None, **options: Any) -> None:
     """Serve the page until cancelled. opened: called with its address once it listens; the rest as for `LiveServer`."""
-    allow_connections(2000)
-    async with LiveServer(refused=Terminal(), **options) as server:
+    if (room := _room()) < MAX_SESSIONS:
+        print(f"note: the limit on open files leaves room for {room} pages at a time", file=sys.stderr)
+    async with LiveServer(max_sessions=room, refused=Terminal(), **options) as server:
         warn_public(server.host, "watch and use its ports")
         for name in names_of(server.host):
             print(f"http://{authority(name, server.port)}/", flush=True)

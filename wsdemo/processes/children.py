@@ -17,6 +17,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Mapping
+from pathlib import Path
 from typing import Any
 
 from wsdemo.processes.jobs import Kind
@@ -24,13 +25,19 @@ from wsdemo.tasks import wake_for_signals
 
 _living: weakref.WeakSet[Child] = weakref.WeakSet()
 
+ROOT = Path(__file__).resolve().parent.parent.parent
+_MAIN = f"import sys; sys.path.append({str(ROOT)!r}); from wsdemo.__main__ import main; main()"
+PYTHON = (sys.executable, "-P", "-c", _MAIN)
+"""Python, with this package at hand and without the current folder, which `-m` puts first: there lie the notebooks, and
+a pupil's own `random.py` or `http.py` would be imported in place of Python's. `-P` came with Python 3.11."""
+
 
 class ChildFailed(RuntimeError):
     """A child process ended or spoke out of turn; the text says what it last wrote on stderr."""
 
 
 class Child:
-    """`python -m wsdemo child KIND` as a child process, spoken to with one JSON object a line.
+    """`wsdemo child KIND` as a child process, spoken to with one JSON object a line.
 
     kind: what it is to be; job: the first line it is told, see `jobs`. Popen and threads rather than asyncio's
     subprocesses: those do not work on the event loop that Jupyter's kernel uses on Windows.
@@ -39,12 +46,13 @@ class Child:
     def __init__(self, kind: Kind, job: Mapping[str, Any]):
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the child
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "wsdemo", "child", kind],
+            [*PYTHON, "child", kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             text=True,
             encoding="utf-8",
+            errors="backslashreplace",  # what is not UTF-8 is not JSON either, and is quoted as it came
             # Away from the stop button. The flag exists on Windows alone, where there are no sessions.
             start_new_session=os.name != "nt",
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
@@ -73,11 +81,20 @@ class Child:
             raise self._failed() from error
 
     async def answer(self) -> Any:
-        """Wait for the child's next line. Raises `ChildFailed`, with the end of its stderr, if there is none."""
+        """Wait for the child's next line.
+
+        Raises `ChildFailed`, with the end of its stderr, if there is none, or with the line if it is not JSON.
+        """
         line = await asyncio.to_thread(self._stdout.readline)
         if not line:
             raise self._failed()
-        return json.loads(line)
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            self._process.kill()
+            raise ChildFailed(
+                f"a child process should have answered in JSON, but said {line.strip()[:200]!r}"
+            ) from error
 
     async def stop(self) -> None:
         """End the child and wait until it is gone: by closing its stdin, by force if that is not enough."""

@@ -17,6 +17,7 @@ from typing import Any
 from wsdemo.limits import allow_connections
 from wsdemo.processes.children import say
 from wsdemo.processes.jobs import ClientsJob, ClientsReady, ClientsTally, Tally
+from wsdemo.processes.stalls import Watch
 from wsdemo.reader import Delivery, Reader
 from wsdemo.transports import TRANSPORTS
 
@@ -93,8 +94,13 @@ async def _work(job: ClientsJob, start: asyncio.Future[int]) -> None:
     t0_ns = await asyncio.shield(start)
     gc.collect()
     gc.disable()
+    watch = Watch()
+    watch.start()
     await _until_the_end(job, t0_ns, readers, tasks)
-    tally: ClientsTally = {"readers": [_tally(*one, t0_ns) for one in zip(readers, heard, strict=True)]}
+    tally: ClientsTally = {
+        "readers": [_tally(*one, t0_ns) for one in zip(readers, heard, strict=True)],
+        "stalls": watch.stop(),
+    }
     say(tally)
 
 

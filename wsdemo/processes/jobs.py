@@ -1,6 +1,6 @@
 """What processes tell each other, all of it ready for JSON: the job that a child is given, its answers, its tally.
 
-A child is started as `python -m wsdemo child KIND` and given its job as the first line on its stdin; the lines after it
+A child is started with the words `child KIND` and given its job as the first line on its stdin; the lines after it
 are orders. Every answer is one line on its stdout. Servers, clients and pages are all spoken to in this way.
 """
 
@@ -40,11 +40,16 @@ Counters = dict[str, int]
 """The fields of `meter.Meter`."""
 
 
+Stall = tuple[int, float]
+"""When a process stood still, as a moment of `time.perf_counter_ns()`, and for how many seconds; see `stalls`."""
+
+
 class ServerCounters(TypedDict):
-    """A server's answer to every order: the counters of each transport, and the seq of its feed."""
+    """A server's answer to every order: the counters of each transport, its feed's seq, its stalls since `Start`."""
 
     meters: dict[str, Counters]
     seq: int
+    stalls: list[Stall]
 
 
 class ClientsJob(TypedDict):
@@ -84,9 +89,10 @@ class Tally(TypedDict):
 
 
 class ClientsTally(TypedDict):
-    """The last answer of clients: a tally for each reader, in the order of its phases."""
+    """The last answer of clients: a tally for each reader, in the order of its phases, and the stalls since `Start`."""
 
     readers: list[Tally]
+    stalls: list[Stall]
 
 
 class EchoJob(TypedDict):
