@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+import sys
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,12 +28,11 @@ class LikeProactor(asyncio.SelectorEventLoop):
                 plain.detach()
 
 
-def with_uvloop():
-    """Return uvloop's loop, which does all its reading in C. Nobody needs it for the course."""
-    return pytest.importorskip("uvloop").new_event_loop()
+LOOPS = {"selector": new_event_loop, "like proactor": LikeProactor}
+if sys.platform != "win32":  # where uvloop, which does all its reading in C, does not exist
+    import uvloop
 
-
-LOOPS = {"selector": new_event_loop, "like proactor": LikeProactor, "uvloop": with_uvloop}
+    LOOPS["uvloop"] = uvloop.new_event_loop
 
 
 def run(scenario, loop=new_event_loop):
