@@ -275,6 +275,156 @@ def test_without_json_a_table_is_printed_and_a_picture_saved(tmp_path):
     assert "Traceback" not in run.stderr
 
 
+# --- where the output goes -----------------------------------------------------------------------------------------
+
+SHORT = ("compare", "--transports", "polling", "--duration", "0.3", "--clients", "1")
+FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437"])
+def test_any_encoding_prints_the_table_and_saves_the_picture(encoding, tmp_path):
+    """What an old terminal has no character for is spelt in ASCII, and the columns still stand below each other."""
+    run = wsdemo(*SHORT, folder=tmp_path, env=os.environ | {"PYTHONIOENCODING": encoding}, encoding=encoding)
+    assert (run.returncode, run.stderr) == (0, "")
+    lines = {line[:20].strip(): line for line in run.stdout.splitlines()}
+    share, poisson, latency = lines["wasted share"], lines["... if Poisson"], lines["mean latency"]
+    assert len(share) == len(poisson) == len(latency)
+    assert "?" not in run.stdout and "\\u" not in run.stdout
+    assert (tmp_path / "wsdemo-compare.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+@pytest.mark.parametrize("job", ["", "compare", "serve", "live", "lab"])
+def test_help_is_printed_in_any_encoding(job, tmp_path):
+    """The dots in `A,B,…`, too."""
+    run = wsdemo(*job.split(), "--help", folder=tmp_path, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert (run.returncode, run.stderr) == (0, "") and "A,B,..." in run.stdout + "A,B,..." * (job != "compare")
+
+
+@pytest.mark.skipif(resource is None, reason="no limit on the size of files here")
+def test_a_picture_is_whole_or_not_there(tmp_path):
+    """On a disk that fills up: a sentence and status 1, the earlier picture as it was, and the numbers all the same."""
+    picture = tmp_path / "wsdemo-compare.png"
+    picture.write_bytes(b"an earlier picture")
+    small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))}
+    run = wsdemo(*SHORT, folder=tmp_path, **small)
+    assert run.returncode == 1
+    assert "wsdemo-compare.png could not be saved" in run.stderr and len(run.stderr.splitlines()) == 1
+    assert picture.read_bytes() == b"an earlier picture"
+    assert list(tmp_path.iterdir()) == [picture]
+    assert "wasted share" in run.stdout and "picture:" not in run.stdout
+
+
+@FULL
+@pytest.mark.parametrize("arguments", [SHORT, (*SHORT, "--json", "--plot", "wsdemo-compare.png")])
+def test_a_full_disk_is_a_sentence_and_does_not_cost_the_picture(arguments, tmp_path):
+    """The picture is saved first, so it is there whatever becomes of the table."""
+    with open("/dev/full", "w") as full:
+        run = subprocess.run([*COMMAND, *arguments], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 1
+    assert "No space left on device" in run.stderr.splitlines()[-1] and "Traceback" not in run.stderr
+    assert (tmp_path / "wsdemo-compare.png").stat().st_size > 10_000
+
+
+@FULL
+@pytest.mark.parametrize("words", ["--help", "--version", "serve polling", "serve echo", "live --no-browser"])
+def test_every_job_says_that_the_disk_is_full(words, tmp_path):
+    """Not Python itself, with a traceback, when it ends."""
+    with open("/dev/full", "w") as full:
+        options = {"stdout": full, "stderr": subprocess.PIPE, "text": True, "timeout": TIMEOUT_S}
+        run = subprocess.run([*COMMAND, *words.split()], cwd=tmp_path, **options)
+    assert run.returncode == 1
+    assert re.fullmatch(r"python -m wsdemo.*No space left on device.*\n", run.stderr)
+
+
+def test_whoever_has_read_enough_is_no_error_to_complain_of(tmp_path):
+    """`python -m wsdemo --help | head -1`: status 1 and not a word."""
+    with running("compare", "--help", folder=tmp_path) as process:
+        process.stdout.close()
+        stderr = process.stderr.read()
+        assert (process.wait(TIMEOUT_S), stderr) == (1, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX file descriptors")
+@pytest.mark.parametrize("closed", [(2,), (0, 2), (1,), (0, 1, 2)])
+def test_streams_that_were_closed(closed, tmp_path):
+    """Without stderr the JSON is still alone on stdout, and nothing else gets its number; without stdout it is said."""
+
+    def close():
+        for number in closed:
+            os.close(number)
+
+    run = wsdemo(*SHORT, "--json", "--plot", "x.png", folder=tmp_path, preexec_fn=close)
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert (tmp_path / "x.png").read_bytes().rstrip().endswith(b"IEND\xaeB`\x82")
+    if 1 in closed:
+        assert run.returncode == 1
+        assert 2 in closed or "standard output cannot be written" in run.stderr
+    else:
+        assert run.returncode == 0
+        assert run.stdout.count("\n") == 1 and set(json.loads(run.stdout)["transports"]) == {"polling"}
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX file descriptors")
+def test_a_refusal_without_stderr_has_its_status(tmp_path):
+    """There is nobody to read the sentence; a script still learns that its words were wrong."""
+    run = wsdemo("compare", "--clients", "0", folder=tmp_path, preexec_fn=lambda: os.close(2))
+    assert (run.returncode, run.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    "error, status",
+    [
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), 1),
+        (json.JSONDecodeError("Expecting value", "<html>", 0), 1),
+        (OSError("no such device"), 1),
+        (ValueError("clients must be a whole number"), 2),
+    ],
+)
+def test_only_the_readers_own_words_are_usage_errors(error, status, here, monkeypatch):
+    """What cannot be decoded or parsed is a kind of ValueError in Python, but no mistake of whoever typed the words."""
+
+    def run(_):
+        raise error
+
+    monkeypatch.setattr(compare_command, "run", run)
+    result = here("compare")
+    assert (result.returncode, len(result.stderr.splitlines())) == (status, 1)
+
+
+INTERRUPT = """
+import os, signal, sys
+def hook(event, arguments):
+    if event == "import" and arguments[0] == os.environ["INTERRUPT_AT"] and os.getppid() == int(os.environ["STARTER"]):
+        os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(hook)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize(
+    "job, module",
+    [
+        ("compare", "wsdemo.command.options"),
+        ("compare", "numpy"),
+        ("compare", "tqdm"),
+        ("serve polling", "wsdemo.processes.children"),
+        ("serve polling", "wsdemo.feed"),
+        ("live --no-browser", "psutil"),
+        ("live --no-browser", "wsdemo.live.server"),
+        ("lab", "wsdemo.command.lab"),
+    ],
+)
+def test_ctrl_c_while_it_starts_is_quiet(job, module, tmp_path):
+    """In the first tenths of a second, when modules are being loaded, Ctrl-C ends every job without a traceback."""
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPT)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    told = {"PYTHONPATH": path, "INTERRUPT_AT": module, "STARTER": str(os.getpid())}
+    run = wsdemo(*job.split(), folder=tmp_path, env=os.environ | told)
+    assert run.returncode in (-signal.SIGINT, 130)
+    assert (run.stdout, run.stderr.strip()) in (("", ""), ("", "stopped"))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_comparison_that_is_stopped_leaves_no_process(number, tmp_path):

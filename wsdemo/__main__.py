@@ -2,53 +2,71 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import sys
+from typing import TYPE_CHECKING
 
-from wsdemo import __version__
-from wsdemo.command import child, compare, lab, live, serve
-from wsdemo.command.options import Parser
-from wsdemo.processes.children import ChildFailed
-
-JOBS = (compare, serve, live, lab)
+if TYPE_CHECKING:
+    from wsdemo.command.options import Parser
 
 
 def parser() -> Parser:
     """Return the parser of all jobs."""
+    from wsdemo import __version__
+    from wsdemo.command import child, compare, lab, live, serve
+    from wsdemo.command.options import Parser
+
     main_parser = Parser(
         prog="python -m wsdemo", description="Predict and measure what pull and push cost, on this machine."
     )
     main_parser.add_argument("--version", action="version", version=f"wsdemo {__version__}")
-    names = ",".join(job.__name__.rpartition(".")[2] for job in JOBS)
+    for_people = (compare, serve, live, lab)
+    names = ",".join(job.__name__.rpartition(".")[2] for job in for_people)
     jobs = main_parser.add_subparsers(dest="job", required=True, metavar=f"{{{names}}}", parser_class=Parser)
-    for job in (*JOBS, child):
+    for job in (*for_people, child):
         job.add(jobs)
     return main_parser
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Do what the words of the command line say; end with the status that tells a script how it went."""
-    options = parser().parse_args(arguments)
+    import json
+
+    from wsdemo.command import output
+    from wsdemo.processes.children import ChildFailed
+
+    output.prepare()
+    job = ""
     try:
-        options.run(options)
-    except ValueError as error:
-        sys.exit(_complain(options.job, error, 2))
+        with output.written():
+            options = parser().parse_args(arguments)
+            job = f" {options.job}"
+            options.run(options)
     except BrokenPipeError:
-        # Whoever read the output has had enough (`| head`). Python would complain again when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has had enough (`| head`).
+        output.forget()
         sys.exit(1)
-    except (OSError, ChildFailed) as error:
-        sys.exit(_complain(options.job, error, 1))
+    except (OSError, ChildFailed, UnicodeError, json.JSONDecodeError) as error:
+        output.forget()
+        sys.exit(_complain(job, error, 1))
+    except ValueError as error:  # whoever typed the words can mend them; the two kinds above are no fault of theirs
+        sys.exit(_complain(job, error, 2))
     except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
+        output.complain("\nstopped")
         # 130 is the shell's word for "ended by Ctrl-C"; for a server that is its normal end.
-        sys.exit(0 if options.job in ("serve", "live") else 130)
+        sys.exit(0 if job in (" serve", " live") else 130)
 
 
 def _complain(job: str, error: Exception, status: int) -> int:
-    print(f"python -m wsdemo {job}: {' '.join(str(error).split())}", file=sys.stderr)
+    from wsdemo.command import output
+
+    output.complain(f"python -m wsdemo{job}: {' '.join(str(error).split())}")
     return status
 
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Until the work begins there is nothing to tidy up, and a traceback out of some import would say nothing.
+        # `running.heed_ctrl_c` ends this. Python's own imports come after it, in the functions, for the same reason.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     main()

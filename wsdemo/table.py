@@ -117,10 +117,14 @@ def notes(runs: Sequence[Run]) -> list[str]:
     return [f"{run.label}: {note}" for run in runs for note in run.notes]
 
 
-def text(runs: Sequence[Run]) -> str:
-    """Return the table for a terminal: prediction beside measurement, aligned, with its title and notes."""
+def text(runs: Sequence[Run], spelt: Callable[[str], str] = str) -> str:
+    """Return the table for a terminal: prediction beside measurement, aligned, with its title and notes.
+
+    spelt: how a cell is written where the terminal does not have all characters, so that it is set by its real width.
+    """
     cells = [["", *(part for run in runs for part in (run.label, "theory"))]]
     cells += [[row.name, *(part for run in runs for part in (row.measured(run), row.theory(run)))] for row in ROWS]
+    cells = [[spelt(cell) for cell in line] for line in cells]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     pads = [str.ljust, *[str.rjust] * (len(widths) - 1)]
     lines = [

@@ -13,6 +13,16 @@ UNKNOWN = "–"
 """What stands in place of a number that cannot be known."""
 
 
+PLAIN = str.maketrans(
+    {"…": "...", UNKNOWN: "-", "—": "-", "−": "-", "µ": "u", "×": "x", "·": "-", "λ": "lambda", "’": "'"}
+)
+
+
+def plain(text: str) -> str:
+    """Return a text with what old encodings have no character for spelt in ASCII."""
+    return text.translate(PLAIN)
+
+
 def number(value: float) -> str:
     """Return a number with three figures and no exponent: 12,300 is "12,300", 0.01234 is "0.0123"."""
     if value == 0 or not math.isfinite(value):

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 from wsdemo import workload
 from wsdemo.command.options import add_schedule, schedule
+from wsdemo.command.output import complain, encodable, whole_file
+from wsdemo.command.running import heed_ctrl_c
 from wsdemo.transports import TRANSPORTS
 
 if TYPE_CHECKING:
     from wsdemo.command.options import Jobs
+    from wsdemo.result import Comparison
 
 DEFAULT_PICTURE = "wsdemo-compare.png"
 PICTURE_FORMATS = (".png", ".svg", ".pdf")
@@ -55,6 +58,7 @@ def run(options: argparse.Namespace) -> None:
     from wsdemo import measure
 
     picture = _picture(options)
+    heed_ctrl_c()
     comparison = asyncio.run(
         measure.compare(
             [name.strip() for name in options.transports.split(",")],
@@ -64,20 +68,35 @@ def run(options: argparse.Namespace) -> None:
             duration_s=options.duration,
         )
     )
-    if options.json:
-        print(json.dumps(comparison.to_dict(), allow_nan=False))
-        for note in comparison.notes:
-            print(f"note: {note}", file=sys.stderr)
-    else:
-        print(comparison)
+    try:
+        # The picture first: a terminal that breaks does not take it along. And whatever becomes of it, the numbers.
+        if picture is not None:
+            _save(comparison, picture)
+    finally:
+        _print(comparison, options.json)
     if picture is not None:
-        from wsdemo import plots  # drawing is loaded only by those who draw
-
-        plots.overview(comparison).save(picture)
         print(f"\npicture: {picture}", file=sys.stderr if options.json else sys.stdout)
 
 
-def _picture(options: argparse.Namespace) -> str | None:
+def _save(comparison: Comparison, picture: Path) -> None:
+    from wsdemo import plots  # drawing is loaded only by those who draw
+
+    with whole_file(picture) as path:
+        plots.overview(comparison).save(path)
+
+
+def _print(comparison: Comparison, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(comparison.to_dict(), allow_nan=False))
+        for note in comparison.notes:
+            complain(f"note: {note}")
+    else:
+        from wsdemo import table
+
+        print(table.text(comparison.measurements, encodable))
+
+
+def _picture(options: argparse.Namespace) -> Path | None:
     """Return where to save the picture. Raises ValueError before a run whose picture could not be saved."""
     if options.plot is None and options.json:
         return None
@@ -86,6 +105,7 @@ def _picture(options: argparse.Namespace) -> str | None:
         raise ValueError(f"--plot must end in {', '.join(PICTURE_FORMATS)}, not {path.name!r}")
     if not path.parent.is_dir():
         raise ValueError(f"--plot: there is no folder {str(path.parent)!r}")
-    if not os.access(path if path.exists() else path.parent, os.W_OK) or path.is_dir():
+    places = [path.parent, path] if path.exists() else [path.parent]
+    if not all(os.access(place, os.W_OK) for place in places) or path.is_dir():
         raise ValueError(f"--plot: {str(path)!r} cannot be written; name another file")
-    return str(path)
+    return path

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from wsdemo.updates import SCHEDULES, Option, Schedule
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
     Jobs = argparse._SubParsersAction[argparse.ArgumentParser]
 
 DEFAULT_SCHEDULE = "earthquakes"
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but an error is one line on stderr."""
+    """argparse, but an error is one line on stderr, and help that could not be printed is an error."""
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        if file is not None and file is sys.stdout:
+            file.write(message)  # argparse would pass over a full disk in silence
+        else:
+            super()._print_message(message, file)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")

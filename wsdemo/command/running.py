@@ -10,6 +10,12 @@ import webbrowser
 from collections.abc import Callable, Coroutine
 
 
+def heed_ctrl_c() -> None:
+    """From here on Ctrl-C raises KeyboardInterrupt. Before, it just ends the process (see `__main__`)."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def until_stopped(server: Coroutine[None, None, None], new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """Run a server until it ends by itself; Ctrl-C and SIGTERM, with which service managers stop, end it too.
 
@@ -26,6 +32,7 @@ def until_stopped(server: Coroutine[None, None, None], new_loop: Callable[[], as
     # A port scanner's half a request is no reason for a traceback in the terminal.
     for logger in ("websockets.server", "aiohttp.server"):
         logging.getLogger(logger).setLevel(logging.CRITICAL)
+    heed_ctrl_c()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         try:
             runner.run(stoppable())
