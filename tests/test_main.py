@@ -410,7 +410,7 @@ sys.addaudithook(hook)
         ("compare", "tqdm"),
         ("serve polling", "wsdemo.processes.children"),
         ("serve polling", "wsdemo.feed"),
-        ("live --no-browser", "psutil"),
+        ("live --no-browser", "aiohttp"),
         ("live --no-browser", "wsdemo.live.server"),
         ("lab", "wsdemo.command.lab"),
     ],

@@ -105,7 +105,8 @@ class EchoServer:
     default; refused: with one about each refusal and what would allow it. open_timeout_s: how long a connection may
     take for its handshake. keepalive_s: seconds between pings, and how long a client may take to answer one, or to
     take what is said to it.
-    Built in the lesson `05_push_the_news`.
+    Its plain form is built in the lesson
+    `05_push_the_news`, as `echo_time`.
     """
 
     def __init__(

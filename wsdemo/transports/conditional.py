@@ -23,7 +23,7 @@ from wsdemo.transports.http import answer_position, http_server, one_connection,
 async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
     """Answer as `polling` does, with the position as ETag; 304 where `If-None-Match` names the newest position.
 
-    Its plain form is built in the lesson `03_ask_smarter`.
+    Its plain form is built in the lesson `03_ask_smarter`, as `tagged`.
     """
 
     async def updates(request: web.Request) -> web.Response:

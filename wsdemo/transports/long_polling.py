@@ -20,8 +20,8 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
     """Answer `GET /updates?after=SEQ&epoch=E` as soon as there is something newer, or after a timeout with nothing.
 
     `after` is the cursor: an update that lands between an answer and the next request is newer than it, and so is
-    answered at once. A reader without a position, or with one that leads nowhere, does not have to wait. Built in the
-    lesson `03_ask_smarter`.
+    answered at once. A reader without a position, or with one that leads nowhere, does not have to wait. Its plain form
+    is built in the lesson `03_ask_smarter`, as `held_with_cursor`.
     """
 
     async def updates(request: web.Request) -> web.Response:
@@ -42,7 +42,8 @@ async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Deliver
     """Ask `url`, wait for the answer, ask again at once; yield each update once, until cancelled.
 
     A request that fails is repeated after growing, jittered waits. Raises `Unreachable` if nobody answers at first,
-    `Refused` with the server's sentence when it says no. Built in the lesson `03_ask_smarter`.
+    `Refused` with the server's sentence when it says no. Its plain form is built
+    in the lesson `03_ask_smarter`, as `ask_with_cursor`.
     """
     reader = reader or Reader()
     attempts = Attempts(url, reader)

@@ -19,7 +19,8 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
     """Answer `GET /updates?after=SEQ&epoch=E` with the feed's position and every newer update, as JSON.
 
     Without `after` the answer is the position alone. `"recovered": false` says that updates may be lost. A malformed
-    `after` is a 400 with a sentence. Built in the lesson `02_poll_for_news`.
+    `after` is a 400 with a sentence. Its plain form is built in the lesson
+    `02_poll_for_news`, as `updates`.
     """
 
     async def updates(request: web.Request) -> web.Response:

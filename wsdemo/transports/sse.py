@@ -41,7 +41,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
 
     The first event, of type `position`, says where the feed stands and whether the reader's place was found. Each
     reader's answer is written by its own task from the log, so a stalled reader holds up nobody and fills no memory.
-    Built in the lesson `03_ask_smarter`.
+    Its plain form is built in the lesson `03_ask_smarter`, as `stream`.
     """
 
     async def updates(request: web.Request) -> web.StreamResponse:
@@ -84,8 +84,8 @@ def _resume(feed: Feed, request: web.Request) -> Answer | web.Response:
 async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """Listen at `url`; yield each update once, until cancelled. Reconnects with `Last-Event-ID` as a browser does.
 
-    Raises `Unreachable` if nobody answers at first, `Refused` with the server's sentence when it says no. Built in
-    the lesson `03_ask_smarter`.
+    Raises `Unreachable` if nobody answers at first, `Refused` with the server's sentence when it says no. Its plain form
+    is built in the lesson `03_ask_smarter`, as `hear_events`.
     """
     reader = reader or Reader()
     attempts = Attempts(url, reader)
@@ -121,7 +121,7 @@ async def read_events(stream: StreamReader | AsyncIterable[bytes]) -> AsyncGener
     A line is `field: value`, a line that starts with a colon is a comment, a blank line ends the event, several `data`
     lines are one text, and an `id` stays until another comes. stream: its bytes, in pieces of any size. Raises
     ValueError for an event without an end. Source: WHATWG HTML, section 9.2.6. Its plain form is built in the lesson
-    `03_ask_smarter`.
+    `03_ask_smarter`, as `parse`.
     """
     last_id: dict[str, str] = {}
     event: dict[str, str] = {}

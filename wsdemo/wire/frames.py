@@ -11,7 +11,7 @@ MAX_SIZE = 2**20  # bytes of one message; without a bound a header may announce 
 class Opcode(IntEnum):
     """What a frame carries, 4 bits; from 8 on it controls the connection (RFC 6455 section 5.2).
 
-    Built in the lesson `04_upgrade_the_connection`.
+    Used in the lesson `04_upgrade_the_connection`.
     """
 
     CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
