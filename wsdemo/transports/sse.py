@@ -84,8 +84,8 @@ def _resume(feed: Feed, request: web.Request) -> Answer | web.Response:
 async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """Listen at `url`; yield each update once, until cancelled. Reconnects with `Last-Event-ID` as a browser does.
 
-    Raises `Unreachable` if nobody answers at first, `Refused` with the server's sentence when it says no. Its plain form
-    is built in the lesson `03_ask_smarter`, as `hear_events`.
+    Raises `Unreachable` if nobody answers at first, `Refused` with the server's sentence when it says no. Its plain
+    form is built in the lesson `03_ask_smarter`, as `hear_events`.
     """
     reader = reader or Reader()
     attempts = Attempts(url, reader)
