@@ -177,7 +177,7 @@ def test_the_tables_have_every_row_and_are_escaped(comparison):
 
 def test_a_comparison_is_indexed_by_name_and_says_what_there_is(comparison):
     """A wrong name is explained."""
-    assert len(comparison) == 5 and comparison["sse"].label == "Server-sent events"
+    assert len(comparison) == len(TRANSPORTS) and comparison["sse"].label == "Server-sent events"
     with pytest.raises(KeyError, match="polling, conditional"):
         comparison["pigeon"]
 
