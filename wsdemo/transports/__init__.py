@@ -56,7 +56,6 @@ TRANSPORTS = {
         Transport("conditional", "Polling with ETag", "pull", "asks", "http", "#E69F00", theory.polling),
         Transport("long_polling", "Long polling", "push", "held", "http", "#CC79A7", theory.long_polling),
         Transport("sse", "Server-sent events", "push", "streamed", "http", "#56B4E9", theory.push),
-        Transport("ndjson", "JSON lines", "push", "streamed", "http", "#009E73", theory.push),
         Transport("websocket", "WebSocket", "push", "streamed", "ws", "#0072B2", theory.push),
     )
 }
