@@ -177,7 +177,8 @@ def check_pair(page, pair):
         one = now["sides"][name]
         assert one["lost"] == one["failures"] == 0
         if TRANSPORTS[chosen].family == "push":
-            assert one["wasted"] == 0 and one["measured"]["latency"] < 0.1
+            # Sooner than whoever asks: the bound is the timetable's, which a busy machine keeps.
+            assert one["wasted"] == 0 and one["measured"]["latency"] < now["intervalS"] / 2
         heading = page.locator(f".{name} .family").inner_text().lower()
         assert heading == TRANSPORTS[chosen].family
 
