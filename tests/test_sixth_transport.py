@@ -9,6 +9,7 @@ import contextlib
 import importlib.util
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,8 @@ def test_it_is_offered_on_the_page(browser, ndjson):  # noqa: F811
         page.goto(running.url)
         for side in ("left", "right"):
             page.locator(f".{side} .transport").select_option("ndjson")
-            page.wait_for_function(f"wsdemo.snapshot().sides.{side}.heard > 0", timeout=patient(20_000))
-            state = page.evaluate(f"wsdemo.snapshot().sides.{side}")
+            deadline = time.monotonic() + patient(20)
+            while (state := page.evaluate(f"wsdemo.snapshot().sides.{side}"))["heard"] == 0:
+                assert time.monotonic() < deadline, "nothing was heard"
+                page.wait_for_timeout(50)
             assert (state["transport"], state["failures"], state["lost"]) == ("ndjson", 0, 0)
