@@ -7,6 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import argparse
+
     from wsdemo.command.options import Parser
 
 
@@ -28,6 +30,17 @@ def parser() -> Parser:
     return main_parser
 
 
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    """Return what the words say. What a job does not know is an error, unless it hands such words on."""
+    main_parser = parser()
+    options, others = main_parser.parse_known_args(arguments)
+    if others and not hasattr(options, "handed_on"):
+        main_parser.error(f"unrecognized arguments: {' '.join(others)}")
+    if others:
+        options.handed_on = others[others[0] == "--" :]
+    return options
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Do what the words of the command line say; end with the status that tells a script how it went."""
     import json
@@ -39,7 +52,7 @@ def main(arguments: list[str] | None = None) -> None:
     job = ""
     try:
         with output.written():
-            options = parser().parse_args(arguments)
+            options = _parse(arguments)
             job = f" {options.job}"
             options.run(options)
     except BrokenPipeError:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import webbrowser
 from typing import TYPE_CHECKING
 
 from wsdemo.command.options import add_listening, check_port
-from wsdemo.command.running import has_browser, until_stopped
+from wsdemo.command.running import browser, until_stopped
 
 if TYPE_CHECKING:
     from wsdemo.command.options import Jobs
@@ -34,12 +33,13 @@ def run(options: argparse.Namespace) -> None:
     check_port(options.port)
     given = {"speed": options.speed, "interval_s": options.interval}
     start = server.check_options({name: value for name, value in given.items() if value is not None})
+    shown_by = None if options.no_browser else browser()
     page = server.run(
         host=options.host,
         port=options.port,
         allowed_hosts=options.allow_host,
         allowed_origins=options.allow_origin,
-        opened=webbrowser.open if not options.no_browser and has_browser() else None,
+        opened=shown_by.open if shown_by else None,
         **start,
     )
     until_stopped(page, serve.new_event_loop)

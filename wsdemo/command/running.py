@@ -8,6 +8,9 @@ import logging
 import signal
 import webbrowser
 from collections.abc import Callable, Coroutine
+from pathlib import PurePath
+
+TEXT_BROWSERS = frozenset({"www-browser", "lynx", "w3m", "links", "links2", "elinks", "browsh"})
 
 
 def heed_ctrl_c() -> None:
@@ -40,10 +43,15 @@ def until_stopped(server: Coroutine[None, None, None], new_loop: Callable[[], as
             raise KeyboardInterrupt from None
 
 
-def has_browser() -> bool:
-    """Whether there is a browser to open a page in."""
+def browser() -> webbrowser.BaseBrowser | None:
+    """Return the browser to open a page in, None where there is none that can show it.
+
+    A text browser would take over the terminal in which the server speaks, and has no JavaScript. `webbrowser.open`
+    would come to it in the end, where a better one fails.
+    """
     try:
-        webbrowser.get()
+        found = webbrowser.get()
     except webbrowser.Error:
-        return False
-    return True
+        return None
+    program = (found.name.split() or [""])[0]
+    return None if PurePath(program).name in TEXT_BROWSERS else found
