@@ -157,11 +157,10 @@ def test_a_server_process_whose_source_turns_out_bad_says_so_to_its_notebook(mon
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
     async def scenario():
-        async with Server("polling", schedule=every(1.0)) as server:
-            with pytest.raises(ChildFailed, match="update 2 cannot be sent as JSON"):
-                async with asyncio.timeout(patient(20)):
-                    while True:
-                        await server.counters()
+        with pytest.raises(ChildFailed, match="update 2 cannot be sent as JSON"):
+            async with asyncio.timeout(patient(20)), Server("polling", schedule=every(1.0)) as server:
+                while True:
+                    await server.counters()
 
     asyncio.run(scenario())
 
