@@ -276,8 +276,9 @@ def anchors(lesson: Lesson) -> set[str]:
 
 @rule
 def pictures_are_here_and_described(lesson: Lesson) -> Iterator[str]:
-    """A picture in the prose comes from the repository and has an alternative text."""
+    """A picture in the prose is attached to its cell, so that it is wherever the lesson is, and has an alt text."""
     for n, text in lesson.texts:
+        attached = {f"attachment:{name}" for name, data in lesson.cells[n].get("attachments", {}).items() if any(data)}
         shown = re.findall(r"!\[([^\]]*)\]\(\s*<?([^)\s>]+)", without_code(text))
         shown += [(picture.get("alt", ""), picture.get("src", "")) for picture in Links(without_code(text)).pictures]
         for alt, address in shown:
@@ -285,6 +286,33 @@ def pictures_are_here_and_described(lesson: Lesson) -> Iterator[str]:
                 yield f"cell {n} shows {address[:60]} without an alternative text"
             if re.match(r"(https?:)?//", address):
                 yield f"cell {n} shows a picture from the internet: {address}"
+            elif address not in attached:
+                yield f"cell {n} shows {address[:60]}, which is not attached to it"
+
+
+@rule
+def stands_alone(lesson: Lesson) -> Iterator[str]:
+    """A lesson needs no file but other lessons: it may be run in any folder, beside an installed package."""
+    for n, text in lesson.texts:
+        for link in links(text):
+            path = link.partition("#")[0]
+            if path and path not in lesson.course and not re.match(r"[a-z][a-z0-9+.-]*:", path):
+                yield f"cell {n} leads to {link}, which may not be there"
+    for n, node in nodes(lesson, ast.Constant):
+        if re.match(r"\.\.?[/\\]", str(node.value)):
+            yield f"cell {n} names a file by its place: {node.value!r}"
+    for n, node in nodes(lesson, ast.Call):
+        opened = node.args[0] if node.args and dotted(node.func).split(".")[-1] in ("open", "Path") else None
+        if isinstance(opened, ast.Constant):
+            yield f"cell {n} opens a file beside the lesson: {opened.value!r}"
+
+
+@rule
+def frames_come_with_a_link(lesson: Lesson) -> Iterator[str]:
+    """A page is shown with `jupyter.Frame`: where a notebook shows no frames, the link below is all there is."""
+    for n, node in nodes(lesson, ast.Name, ast.Attribute):
+        if dotted(node).split(".")[-1] == "IFrame":
+            yield f"cell {n} shows a frame without a link"
 
 
 @rule

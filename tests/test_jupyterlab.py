@@ -25,7 +25,6 @@ def lab(tmp_path_factory):
     """A JupyterLab that shows a copy of the lessons, reached by a hub's name; gives its address and its login."""
     root = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    shutil.copy(ROOT / "requirements.txt", root)
     settings = tmp_path_factory.mktemp("settings")
     for name, values in SETTINGS.items():
         path = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
@@ -109,14 +108,14 @@ def test_the_first_lesson_runs_from_top_to_bottom(opened):
 
 
 def test_the_echo_page_lives_in_the_notebook_through_the_proxy(opened):
-    """The page of the echo lesson, in its IFrame below the hub's address: open, send, hear the time, close."""
+    """The page of the echo lesson, in its frame below the hub's address: open, send, hear the time, close."""
     page = opened("05_push_the_news.ipynb")
     run_all(page)
     assert errors(page) == 0
     assert all(len(alt) > 40 for alt in figures(page))
     # The lesson stops the server at its end; a reader who wants to play runs the two cells again.
     run_again(page, "echo_server = ")
-    run_again(page, "IFrame(echo_server.page_url")
+    run_again(page, "Frame(echo_server.page_url")
     frame = page.frame_locator(".jp-OutputArea-output iframe[title='The page of the echo server']")
     assert "/user/someone/proxy/" in page.locator("iframe[title='The page of the echo server']").get_attribute("src")
     frame.locator("#open").click()

@@ -1,13 +1,19 @@
 """The layout of the notebooks, and whether the rules that it is held to can turn red."""
 
+import base64
 import copy
+import io
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 from notebook_rules import RULES, Lesson, source
+from PIL import Image, ImageChops, ImageStat
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 
@@ -27,12 +33,34 @@ def test_there_is_a_course():
     assert course(), f"there is no notebook in {FOLDER}"
 
 
+def test_the_picture_in_the_first_lesson_is_the_readmes():
+    """It is attached in fewer colours, and taken anew by the same command; so the two show the same moment."""
+    cells = lesson("00_start_here.ipynb").cells
+    (attached,) = [cell["attachments"]["live.png"]["image/png"] for cell in cells if "attachments" in cell]
+    small = Image.open(io.BytesIO(base64.b64decode(attached))).convert("RGB")
+    large = Image.open(FOLDER.parent / "docs" / "live.png").convert("RGB")
+    assert small.size == large.size
+    assert max(ImageStat.Stat(ImageChops.difference(small, large)).mean) < 4
+
+
 @pytest.mark.parametrize("name", course() or ["no notebook"])
 @pytest.mark.parametrize("check", RULES, ids=lambda check: check.__name__)
 def test_every_lesson_keeps_every_rule(check, name):
     """One test for each rule and notebook, so that a report says which is broken where."""
     faults = list(check(lesson(name)))
     assert not faults, f"{check.__doc__}\n" + "\n".join(faults)
+
+
+def test_the_first_lesson_runs_alone_in_any_folder(tmp_path, monkeypatch):
+    """As papermill, Voilà and an installed wheel run it: nothing beside it; as a page it has no broken picture."""
+    monkeypatch.chdir(tmp_path)
+    book = nbformat.read(FOLDER / "00_start_here.ipynb", as_version=4)
+    NotebookClient(book, timeout=patient(120), resources={"metadata": {"path": str(tmp_path)}}).execute()
+    page, _ = HTMLExporter().from_notebook_node(book)
+    pictures = re.findall(r"<img[^>]*?\bsrc=\"([^\"]*)", page)
+    assert len(pictures) >= 3
+    assert [source[:60] for source in pictures if not source.startswith("data:image/png;base64,")] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- the rules themselves ---------------------------------------------------------------------------------------------
@@ -225,6 +253,16 @@ PLANTS: dict[str, dict[str, Callable[[Lesson], None]]] = {
         "no alt in HTML": say('<img src="line.png">'),
         "an empty alt": say('<img alt=" " src="line.png">'),
         "from the internet": say("![a badge](https://badges.example/x.svg)"),
+        "beside the lesson": say("![a line](line.png)"),
+        "an attachment that is missing": say("![a line](attachment:line.png)"),
+    },
+    "frames_come_with_a_link": {"IPython's": run("from IPython.display import IFrame\n\nIFrame(url, 300, 60)")},
+    "stands_alone": {
+        "a link out of the folder": say("See the [README](../README.md)."),
+        "a link to a file": say("See [this](line.png)."),
+        "a file of the repository": run("lines = read_lines('../requirements.txt')"),
+        "a file by its name": run("lines = open('updates.csv')"),
+        "a path": run("from pathlib import Path\n\nlines = Path('updates.csv').read_text()"),
     },
     "closing_mirrors_the_goals": {
         "no closing": swap(-1, "In this notebook you:", "Well done."),
@@ -240,7 +278,8 @@ PLANTS: dict[str, dict[str, Callable[[Lesson], None]]] = {
         "cell magic": run("%%time\n1"),
     },
     "imports_are_honest": {
-        "star": run("from wsdemo import *"),
+        "star": run("from patience import patient
+from wsdemo import *"),
         "path": run("import sys\nsys.path.insert(0, '..')"),
         "path by name": run("from sys import path"),
         "patch": run("import nest_asyncio"),
@@ -348,7 +387,11 @@ def test_every_rule_finds_its_planted_faults(check, fault, tmp_path):
 @pytest.mark.parametrize(
     "plant",
     [
-        say("`Stop!` and ![a line](line.png) and $n!$ and a != b and <!-- hm! -->"),
+        say("`Stop!` and $n!$ and a != b and <!-- hm! -->"),
+        put(
+            1, markdown("![a line](attachment:line.png)") | {"attachments": {"line.png": {"image/png": "iVBORw0KGgo="}}}
+        ),
+        run("moments = '1.5/3.0'; folder = 'week/day'; path = Path(name)"),
         say("```python\nprint('Obviously!')\n```"),
         say("See [RFC 6455](https://www.rfc-editor.org/rfc/rfc6455) and [the exercise](#Exercise-1:-ask)."),
         run("async with TaskGroup() as group:\n    group.create_task(ask())\nawait ask()"),

@@ -7,13 +7,23 @@ and not the server's; requests carry `X-Forwarded-Context`, WebSocket handshakes
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import json
 import os
+from collections.abc import Iterator
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+import psutil
 
 HUB_ADDRESSES = ("JUPYTERHUB_PUBLIC_URL", "JUPYTERHUB_PUBLIC_HUB_URL", "JUPYTERHUB_HOST")
 """Where JupyterHub says by which name it is reached, if its configuration knows (source: Spawner.get_env, 5.0)."""
+PATIENCE_S = 2.0
+"""How long the Jupyter server may take to say whether it has the proxy."""
 
 
 def page_url(port: int) -> str:
@@ -42,23 +52,74 @@ def public_hosts() -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name is not None)) or ("*",)
 
 
+class Frame:
+    """A page in a frame of the notebook, with a link to it below: some notebooks, such as VS Code's, show no frames.
+
+    url: where the browser finds it, see `page_url`; title: what it is, for those who cannot see it.
+    """
+
+    def __init__(self, url: str, title: str, *, width: str = "100%", height_px: int = 600):
+        self.url, self.title = url, title
+        self._size = f'width="{html.escape(width)}" height="{height_px}"'
+
+    def __repr__(self) -> str:
+        return f"{self.title}: {self.url}"
+
+    def _repr_html_(self) -> str:
+        url, title = html.escape(self.url), html.escape(self.title)
+        return (
+            f'<iframe src="{url}" title="{title}" {self._size} style="border:0"></iframe>'
+            f'<p><a href="{url}" target="_blank" rel="noopener">Open it in a tab of its own</a></p>'
+        )
+
+
 def _base_url() -> str | None:
     """Return the base URL of the Jupyter server above this process, None without one or without the proxy."""
     if (prefix := os.environ.get("JUPYTERHUB_SERVICE_PREFIX")) is not None:
         return prefix
-    if importlib.util.find_spec("jupyter_server_proxy") is None:
-        return None
+    for server in _servers_above():
+        has_proxy = _says_it_has_the_proxy(server)
+        if has_proxy is None:  # the next best guess: server and kernel are often of one environment
+            has_proxy = importlib.util.find_spec("jupyter_server_proxy") is not None
+        base_url = server.get("base_url")
+        return base_url if has_proxy and isinstance(base_url, str) else None
+    return None
+
+
+def _servers_above() -> Iterator[dict[str, Any]]:
+    """Yield what the Jupyter servers among this process's parents left about themselves.
+
+    A kernel does not know its server's address, but the server leaves it in a file named after its process.
+    """
     try:
-        import psutil
         from jupyter_core.paths import jupyter_runtime_dir
 
-        # A kernel does not know its server's address, but the server leaves it in a file named after its process.
-        for process in psutil.Process().parents():
-            path = os.path.join(jupyter_runtime_dir(), f"jpserver-{process.pid}.json")
-            if os.path.exists(path):
-                with open(path, encoding="utf-8") as file:
-                    base_url: str = json.load(file)["base_url"]
-                    return base_url
-    except (ImportError, OSError, KeyError, ValueError, psutil.Error):
-        return None  # then the direct address is the best guess
-    return None
+        folder, parents = jupyter_runtime_dir(), psutil.Process().parents()
+    except (ImportError, OSError, psutil.Error):
+        return  # then the direct address is the best guess
+    for process in parents:
+        try:
+            with open(os.path.join(folder, f"jpserver-{process.pid}.json"), encoding="utf-8") as file:
+                server = json.load(file)
+        except (OSError, ValueError):
+            continue
+        if isinstance(server, dict):
+            yield server
+
+
+def _says_it_has_the_proxy(server: dict[str, Any]) -> bool | None:
+    """Ask a Jupyter server itself, since it may be of another environment than this kernel; None where it says nothing.
+
+    jupyter-server-proxy answers at this address, to whoever has the server's token.
+    """
+    try:
+        headers = {"Authorization": f"token {server['token']}"}
+        question = Request(f"{server['url']}server-proxy/servers-info", headers=headers)
+        # Without a proxy of the network's: the server is on this machine.
+        with build_opener(ProxyHandler({})).open(question, timeout=PATIENCE_S) as answer:
+            return "server_processes" in json.load(answer)
+    except HTTPError as error:
+        error.close()
+        return False if error.code == 404 else None
+    except (OSError, HTTPException, KeyError, TypeError, ValueError):
+        return None
