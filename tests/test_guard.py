@@ -120,3 +120,14 @@ def test_who_listens_for_everybody_is_warned(capsys, host, public):
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == (f"warning: listening on {host}, so whoever can reach this machine can use its ports\n" * public)
+
+
+def test_the_permission_says_all_that_a_browser_asks_for():
+    """Who may read it, which headers may be sent and read, and that the answer depends on who asked (for caches)."""
+    headers = {"Host": "localhost:9000", "Origin": "http://localhost:8000"}
+    assert Guard(page_ports=[8000]).permission(headers) == {
+        "Access-Control-Allow-Origin": "http://localhost:8000",
+        "Access-Control-Allow-Headers": "If-None-Match, Last-Event-ID",
+        "Access-Control-Expose-Headers": "ETag",
+        "Vary": "Origin",
+    }
