@@ -1,8 +1,10 @@
 """Child processes: they answer, they fail with a sentence, and they never outlive whoever started them."""
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -174,3 +176,36 @@ def test_the_stop_button_does_not_hit_the_child():
         await child.stop()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_child_that_stands_still_ends_with_its_parent_too():
+    """It does not see the end of its stdin; whoever started it remembers it, and ends it at its own end."""
+    ending = "import os, signal; globals().update(kept=[server, crowd]); os.kill(server.pid, signal.SIGSTOP)"
+    parent = subprocess.run(
+        [sys.executable, "-c", PARENT.replace("ENDING", ending)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=patient(60),
+    )
+    server, crowd = json.loads(parent.stdout)
+    try:
+        wait_until_gone(server)
+        wait_until_gone(crowd)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("told", ["", '{"transports": ["webs'])
+def test_a_child_without_a_whole_job_ends_without_a_word(told):
+    """Whoever started it was killed before or while telling it: nobody is there to read a traceback."""
+    child = subprocess.run(
+        [sys.executable, "-m", "wsdemo", "child", "server"],
+        input=told,
+        capture_output=True,
+        text=True,
+        timeout=patient(60),
+    )
+    assert (child.returncode, child.stdout, child.stderr) == (0, "", "")

@@ -7,10 +7,11 @@ import time
 
 import pytest
 
+from wsdemo.command import child
 from wsdemo.processes import clients
 from wsdemo.processes.children import Child, ChildFailed
 from wsdemo.processes.clients import _AT_A_TIME, _FewAtATime
-from wsdemo.reader import Reader
+from wsdemo.reader import Reader, Refused
 from wsdemo.serve import Server
 from wsdemo.theory import phases, poll_times
 from wsdemo.transports import TRANSPORTS
@@ -132,3 +133,59 @@ def test_clients_behind_their_timetable_may_go_on(monkeypatch):
         assert listening.cancelled()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_ready_means_that_every_client_is_connected(name):
+    """The clock starts after that answer: what opening costs must not be a part of the run."""
+
+    async def scenario():
+        async with Server(name, schedule=every(1.0), hold=True) as server:
+            crowd = Child("clients", job_of(name, server, phases(7, INTERVAL_S)))
+            try:
+                await crowd.answer()
+                counters = await server.counters(name)
+                assert counters["open_now"] == counters["connections"] == 7
+                assert counters["requests"] >= 7
+            finally:
+                crowd.kill()
+
+    asyncio.run(scenario())
+
+
+def job_of(name, server, phases_s):
+    return {
+        "transport": name,
+        "url": server.url(name),
+        "host": "127.0.0.1",
+        "probe_port": server.probe_port,
+        "interval_s": INTERVAL_S,
+        "duration_s": DURATION_S,
+        "phases_s": phases_s,
+    }
+
+
+def test_the_failure_of_one_client_is_the_failure_of_the_run(monkeypatch):
+    """A run that lacks a client's counts is no measurement: the reason comes out, whatever the others heard."""
+    monkeypatch.setattr(clients, "GRACE_S", 0.0)
+
+    async def fail():
+        raise Refused(503, "All 1 connections of this server are taken")
+
+    async def scenario():
+        tasks = [asyncio.create_task(fail()), asyncio.create_task(asyncio.sleep(600))]
+        job = {"duration_s": 0.01, "interval_s": 0.01}
+        with pytest.raises(Refused, match="are taken"):
+            await clients._until_the_end(job, time.perf_counter_ns(), [Reader(), Reader()], tasks)
+        assert tasks[1].cancelled()
+
+    asyncio.run(scenario())
+
+
+def test_clients_run_on_the_loop_that_wakes_a_few_at_a_time():
+    """Otherwise the last of a hundred would wait until all others have read their message."""
+    _, loop = child.KINDS["clients"]({})
+    try:
+        assert isinstance(loop._selector, _FewAtATime)
+    finally:
+        loop.close()

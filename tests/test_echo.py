@@ -871,3 +871,38 @@ def test_what_is_no_origin_is_refused_before_it_listens():
     """With how one looks."""
     with pytest.raises(ValueError, match="an origin is scheme, host and port"):
         EchoServer(allowed_origins=["localhost:5500"])
+
+
+# What is set right again
+
+
+def test_a_client_that_was_slow_once_has_all_its_time_again():
+    """The clock that would cut it off runs while much waits to be taken, and stands once it is taken."""
+
+    async def main():
+        async with EchoServer(heard=lambda _: None) as server:
+            async with connect(server.url, proxy=None) as client:
+                (connection,) = server._connections
+                assert connection._end is None
+                connection.pause_writing()
+                assert not connection._end.cancelled()
+                connection.resume_writing()
+                assert connection._end is None
+                await client.send("hello")
+                assert TIME.fullmatch(await client.recv())
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(LIBRARY < 17, reason="before websockets 17 no request but GET comes this far")
+@pytest.mark.parametrize("path, allowed", [("/ws", "GET"), ("/", "GET, HEAD"), ("/echo.js", "GET, HEAD")])
+def test_a_method_that_is_not_allowed_is_answered_with_those_that_are(server: ServerProcess, path: str, allowed: str):
+    """RFC 9110 section 15.5.6 makes a 405 name them."""
+    with socket.create_connection(server.address, timeout=patient(5)) as peer:
+        peer.sendall(f"PUT {path} HTTP/1.1\r\nHost: {server.host}\r\nContent-Length: 0\r\n\r\n".encode())
+        answer = b""
+        while data := peer.recv(65536):
+            answer += data
+    first, headers = wire.parse_head(wire.split_head(answer)[0])
+    assert first.split(" ")[1] == "405"
+    assert headers["allow"] == allowed

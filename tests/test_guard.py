@@ -345,3 +345,13 @@ def test_a_machine_without_a_network_is_named_by_itself(host, name, monkeypatch)
     """There is always one address."""
     monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"lo": INTERFACES["lo"]})
     assert names_of(host) == [name]
+
+
+def test_the_permission_says_all_that_a_browser_asks_for():
+    """Who may read it, which headers may be sent and read, and that the answer depends on who asked (for caches)."""
+    headers = {"Host": "localhost:9000", "Origin": "http://localhost:8000"}
+    assert Guard(page_ports=[8000]).permission(headers) == {
+        "Access-Control-Allow-Origin": "http://localhost:8000",
+        "Access-Control-Expose-Headers": "ETag",
+        "Vary": "Origin",
+    }

@@ -9,6 +9,7 @@ import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import psutil
 import pytest
 
 from wsdemo import jupyter
@@ -142,3 +143,14 @@ def test_the_names_of_a_hub(outside_jupyter, monkeypatch, hub, expected):
         monkeypatch.setenv(name, value)
     assert jupyter.public_hosts() == expected
     assert jupyter.page_url(8000) == "/user/me/proxy/8000/"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("jupyter_server_proxy") is None, reason="needs jupyter-server-proxy")
+def test_the_server_need_not_have_started_the_kernel_itself(outside_jupyter):
+    """A wrapper may stand between: each process above this one is asked, the nearest first."""
+    grandparent = psutil.Process().parents()[1]
+    file = outside_jupyter / f"jpserver-{grandparent.pid}.json"
+    file.write_text(json.dumps({"base_url": "/far/"}))
+    assert jupyter.page_url(8000) == "/far/proxy/8000/"
+    (outside_jupyter / f"jpserver-{os.getppid()}.json").write_text(json.dumps({"base_url": "/near/"}))
+    assert jupyter.page_url(8000) == "/near/proxy/8000/"

@@ -125,3 +125,24 @@ def test_a_low_hard_limit_is_respected():
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert result.returncode != 0 and "use at most 136" in result.stderr
+
+
+def test_as_many_as_the_sentence_says_do_fit(monkeypatch):
+    """What it names as the most is let through, and one more is not."""
+    monkeypatch.setattr(limits, "file_limit", lambda: limits.SPARE_FILES + 36)
+    limits.check_connections(36)
+    with pytest.raises(ValueError, match="use at most 36,"):
+        limits.check_connections(37)
+
+
+def test_a_limit_that_is_high_enough_stays_as_it_is():
+    """Whoever asks for few connections takes none from the rest of the process."""
+    script = (
+        "import resource; from wsdemo import limits;"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1];"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard));"
+        "limits.allow_connections(100);"
+        "print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(result.stdout) == 512

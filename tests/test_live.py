@@ -11,12 +11,16 @@ import sys
 import time
 
 import aiohttp
+import psutil
 import pytest
 from patience import patient
 
 from wsdemo import live
+from wsdemo.__main__ import main as command_line
+from wsdemo.command import live as live_command
+from wsdemo.live import server as live_server
 from wsdemo.live.server import LiveServer, week_s
-from wsdemo.live.sessions import FIRST, IDLE_S, SILENT_S, offered
+from wsdemo.live.sessions import FIRST, IDLE_S, LOG_SIZE, SILENT_S, Problem, Recipe, offered
 from wsdemo.processes.children import ChildFailed
 from wsdemo.reader import Reader
 from wsdemo.serve import new_event_loop
@@ -592,3 +596,104 @@ def test_the_tile_starts_the_page_on_the_port_it_is_given():
     tile = live.jupyter_tile()
     assert tile["command"][1:5] == ["-P", "-m", "wsdemo", "live"] and "{port}" in tile["command"]
     assert (live.PAGE / "icon.svg").samefile(tile["launcher_entry"]["icon_path"])
+
+
+# When something does not come to be
+
+
+def test_a_page_whose_start_is_stopped_leaves_no_process():
+    """The stop button, while it is still starting."""
+
+    async def scenario():
+        before = set(psutil.Process().children(recursive=True))
+        starting = asyncio.create_task(live.LivePage().start())
+        await asyncio.sleep(0)
+        assert len(set(psutil.Process().children(recursive=True)) - before) == 1
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        assert starting.cancelled()
+        assert set(psutil.Process().children(recursive=True)) == before
+
+    asyncio.run(scenario())
+
+
+def test_a_session_that_cannot_open_leaves_nothing_and_takes_no_room(monkeypatch):
+    """One side opens, the other fails: again and again, and there is still room for the page after that."""
+
+    @contextlib.asynccontextmanager
+    async def fails(*_):
+        raise OSError("there is no port left")
+        yield
+
+    module = TRANSPORTS["websocket"].module()
+    serve = module.serve
+
+    async def scenario():
+        async with page(max_sessions=2) as (server, ask):
+            tasks = len(asyncio.all_tasks())
+            recipe = Recipe.read(RECIPE)
+            monkeypatch.setattr(module, "serve", fails)
+            for _ in range(3):
+                with pytest.raises(OSError, match="no port left"):
+                    await server.sessions.open(recipe)
+            monkeypatch.setattr(module, "serve", serve)
+            assert len(server.sessions) == 0
+            assert len(asyncio.all_tasks()) == tasks
+            assert (await ask("session", RECIPE))[0] == 200
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("speed", [60.0, 20_000.0])
+def test_a_run_is_taken_up_again_as_far_back_as_the_log_reaches(speed):
+    """Whatever its speed: the log holds so many updates, and what is older could be sent to nobody."""
+    longest_s = LOG_SIZE / earthquakes(speed).rate_per_s
+    recipe = RECIPE | {"speed": speed}
+    assert Recipe.read(recipe | {"elapsed_s": longest_s * 0.999}).elapsed_s == longest_s * 0.999
+    with pytest.raises(Problem, match="elapsed_s must be a number between 0 and"):
+        Recipe.read(recipe | {"elapsed_s": longest_s * 1.001})
+
+
+@pytest.mark.parametrize("host, shown", [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")])
+def test_the_browser_is_sent_to_an_address_of_this_machine(host, shown):
+    """No browser opens 0.0.0.0, which only says where to listen."""
+
+    async def scenario():
+        sent = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        serving = asyncio.create_task(
+            live_server.run(host=host, opened=lambda url: loop.call_soon_threadsafe(sent.set_result, url))
+        )
+        async with asyncio.timeout(patient(20)):
+            await asyncio.wait([serving, sent], return_when=asyncio.FIRST_COMPLETED)
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        return sent.result()
+
+    assert re.fullmatch(rf"http://{re.escape(shown)}:\d+/", run(scenario()))
+
+
+def test_a_notebooks_page_begins_as_it_was_told():
+    """Speed and interval both reach the process that serves it."""
+
+    async def scenario():
+        async with live.LivePage(speed=600, interval_s=2.5) as shown:
+            async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{shown.port}/config") as response:
+                config = await response.json()
+        assert (config["speed"], config["interval_s"]) == (600, 2.5)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("arguments, opens", [([], True), (["--no-browser"], False)])
+def test_a_browser_is_opened_unless_told_otherwise(arguments, opens, monkeypatch):
+    """On a machine that has one."""
+    told = {}
+
+    async def served(**options):
+        told.update(options)
+
+    monkeypatch.setattr(live_command, "has_browser", lambda: True)
+    monkeypatch.setattr(live_server, "run", served)
+    command_line(["live", *arguments])
+    assert (told["opened"] is not None) == opens

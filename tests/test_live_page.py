@@ -12,11 +12,12 @@ import sys
 
 import pytest
 from browser import browser, in_background  # noqa: F401 - browser is a fixture
+from patience import patient
 
 from wsdemo.live import PAGE, server, sessions
 from wsdemo.live.server import LiveServer
 from wsdemo.transports import TRANSPORTS, polling
-from wsdemo.workload import Workload, polls_due
+from wsdemo.workload import LONG_POLL_TIMEOUT_S, Workload, polls_due
 
 MODULES = sorted(PAGE.rglob("*.js"))
 NAMES = re.compile(rf"\b({'|'.join(TRANSPORTS)})\b")
@@ -237,3 +238,299 @@ def test_a_new_transport_needs_a_file_and_a_row(browser, pigeon):  # noqa: F811
         assert page.locator(".right .family").inner_text() == "Pull"
         page.locator("#language").click()
         page.locator("th", has_text="Carrier pigeon").wait_for()
+
+
+# One module at a time, where no other one runs
+
+
+@pytest.fixture(scope="module")
+def bench(browser):  # noqa: F811
+    """A document of the page's own site in which nothing runs, so that a test may stand in for the network."""
+    with in_background(LiveServer(speed=600)) as running, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(running.url + "land.json")
+        yield page
+
+
+def test_the_clock_believes_the_quickest_round_trip(bench):
+    """The server met a question in the middle of its trip, and half of the shortest trip is the largest error."""
+    clock = bench.evaluate("""async () => {
+        const { Clock } = await import("./clock.js");
+        const clock = new Clock();
+        const learnt = (...moments) => {
+            clock.learn(...moments);
+            return [clock.best.offset, clock.error];
+        };
+        return [
+            learnt(1000, 6010, 1020), // in the middle: 5,000 ahead, to within 10
+            learnt(2000, 7099, 2100), // a slow answer says less
+            learnt(3000, 8003, 3006), // a quicker one says more
+            learnt(70000, 75090, 70100), // after more than a minute the old ones say nothing
+        ];
+    }""")
+    assert clock == [[5000, 10], [5000, 10], [5000, 3], [5040, 50]]
+
+
+RUN = """async (config) => {
+    const { Run } = await import("./run.js");
+    const { Clock } = await import("./clock.js");
+    const hear = () => {};
+    const transports = config.transports.map((row) => ({ ...row, hear }));
+    const run = new Run(config, transports, new Clock());
+    run.watcher = { begun() {}, heard() {}, asked() {}, recast() {}, changed() {} };
+    const at = (atS) => { run.frozenS = atS; };
+    const bytes = (left, right) => run.takeBytes({ sides: {
+        left: { bytes_sent: left, bytes_received: 1 }, right: { bytes_sent: right, bytes_received: 2 },
+    } });
+    const shown = () => {
+        const { left, right } = run.numbers();
+        return [left.measured.bytes, right.measured.bytes];
+    };
+    run.begin(config.speed, 0);
+    return PLAYED;
+}"""
+CONFIG = {
+    "transports": [{"name": name, "habit": row.habit, "scheme": row.scheme} for name, row in TRANSPORTS.items()],
+    "sides": {"left": "polling", "right": "websocket"},
+    "speed": 100,
+    "interval_s": 2,
+    "rate_per_s_at_speed_1": 0.003,
+    "week_s": 604_000,
+}
+
+
+def played(bench, script):
+    return bench.evaluate(RUN.replace("PLAYED", f"(() => {{{script}}})()"), CONFIG)
+
+
+def test_the_week_begins_again_after_its_end(bench):
+    """What the page says of the moment, and asks for after another speed, lies within the week."""
+    assert played(bench, "at(6000); const [a, b] = [run.weekS(), run.weekS(6050)]; return [a, b];") == [
+        600_000,
+        605_000 - 604_000,
+    ]
+
+
+def test_bytes_are_counted_from_when_the_measuring_began(bench):
+    """What was sent before belongs to the numbers before; a new port, which counts from 0, takes nothing away."""
+    script = """
+        bytes(1000, 500);
+        const first = shown();
+        run.measureAnew();
+        const anew = shown();
+        bytes(1300, 600);
+        const then = shown();
+        run.recast(run.sides.left, "sse");
+        const recast = shown();
+        bytes(40, 700);
+        return [first, anew, then, recast, shown()];
+    """
+    assert played(bench, script) == [[1001, 502], [0, 0], [300, 100], [0, 0], [41, 100]]
+
+
+TABLE = """async ([nows, limitMs]) => {
+    const { Side } = await import("./side.js");
+    let nowS = 0;
+    const run = { epoch: "this", nowS: () => nowS };
+    const watcher = { heard() {}, asked() {}, changed() {} };
+    const side = new Side("left", { habit: "asks" }, run, watcher);
+    side.setTimetable(0, 2);
+    const due = [];
+    for (const now of nows) {
+        nowS = Math.abs(now);
+        const dueS = await side.nextPoll(AbortSignal.timeout(limitMs));
+        const request = side.asks(dueS);
+        if (now < 0) {
+            side.unasked(request);
+        }
+        due.push(dueS);
+    }
+    return { due, requests: side.tally.requests };
+}"""
+
+
+def test_a_sleep_is_followed_by_one_poll_and_not_by_a_burst(bench):
+    """At T/2 + k T: a late poll keeps its due time; of those that are whole intervals late the last is made."""
+    made = bench.evaluate(TABLE, [[1.0, 3.5, 20.9, 21.0], patient(5000)])
+    assert made == {"due": [1, 3, 19, 21], "requests": 4}
+
+
+def test_a_poll_that_a_control_cut_off_is_made_when_the_run_goes_on(bench):
+    """It is taken back from the tally, and from the timetable."""
+    made = bench.evaluate(TABLE, [[1.0, -3.0, 3.2, 5.0], patient(5000)])
+    assert made == {"due": [1, 3, 3, 5], "requests": 3}
+
+
+def test_what_waited_under_other_rules_is_in_no_mean(bench):
+    """An update from before the counting is heard, and counted as heard; its latency belongs to the interval before."""
+    tally = bench.evaluate("""async () => {
+        const { Side } = await import("./side.js");
+        const nothing = { heard() {}, asked() {}, changed() {} };
+        const side = new Side("left", { habit: "asks" }, { epoch: "this", nowS: () => 10 }, nothing);
+        side.setTimetable(8, 2);
+        side.takes([1, 7.9, 8, 9.5].map((at_s, i) => ({ seq: i + 1, at_s, data: {} })), side.asks(9));
+        return side.tally;
+    }""")
+    assert (tally["heard"], tally["timed"]) == (4, 2)
+    assert (tally["latencySumS"], tally["latencyWorstS"]) == (2.5, 2)
+
+
+def test_polls_that_were_due_and_not_made_are_said_of_who_polls(bench):
+    """Of ten intervals' polls three were made; whoever is streamed to has no timetable to miss."""
+    missed = bench.evaluate("""async () => {
+        const { Side } = await import("./side.js");
+        const { numbers } = await import("./numbers.js");
+        const { Schedule } = await import("./theory.js");
+        const nothing = { heard() {}, asked() {}, changed() {} };
+        const schedule = new Schedule(0);
+        schedule.restart(0, 2);
+        return ["asks", "held", "streamed"].map((habit) => {
+            const side = new Side("left", { habit }, { epoch: "this", nowS: () => 20 }, nothing);
+            [1, 3, 5].forEach((atS) => side.takes([], side.asks(atS)));
+            const moment = { schedule, nowS: 20, intervalS: 2, ratePerS: 1, delayS: 0, bytes: 0 };
+            return numbers(side, moment).notMade;
+        });
+    }""")
+    assert missed == [7, 0, 0]
+
+
+def test_waits_grow_are_jittered_and_bounded(bench):
+    """As the package's: double each time up to ten seconds, and no two pages alike."""
+    waits = bench.evaluate("""async () => {
+        const { backoff } = await import("./waits.js");
+        return [0, 1, 2, 5, 6, 2000].map((attempt) => Array.from({ length: 50 }, () => backoff(attempt)));
+    }""")
+    for longest, drawn in zip((250, 500, 1000, 8000, 10_000, 10_000), waits, strict=True):
+        assert longest / 2 <= min(drawn) <= max(drawn) <= longest
+        assert len(set(drawn)) > 40
+
+
+def test_land_across_the_date_line_is_drawn_at_both_edges(bench):
+    """A ring that jumps from 180 to -180 degrees goes on beyond the edge; no line crosses the whole map."""
+    rings = bench.evaluate("""async () => {
+        const { unrolled } = await import("./map.js");
+        const across = [[170, 0], [-175, 1], [-170, 2], [175, 3], [170, 0]];
+        return [unrolled(across), unrolled([[10, 0], [20, 1], [10, 0]])];
+    }""")
+    middle = [[170, 0], [185, 1], [190, 2], [175, 3], [170, 0]]
+    assert rings[0] == [[[x + shift, y] for x, y in middle] for shift in (-360, 0, 360)]
+    assert rings[1] == [[[10, 0], [20, 1], [10, 0]]]
+
+
+def test_an_axis_has_steps_of_one_two_or_five_and_no_more_than_four(bench):
+    """From fractions of a millisecond to minutes."""
+    most = [0.004, 0.0041, 0.5, 0.79, 0.81, 1, 3.9, 4, 4.1, 17, 90]
+    steps = bench.evaluate('async (most) => most.map((await import("./chart.js")).niceStep)', most)
+    for high, step in zip(most, steps, strict=True):
+        assert 1.6 - 1e-9 <= high / step <= 4 + 1e-9
+        assert f"{step:.0e}"[0] in "125"
+
+
+def test_amounts_are_written_in_the_unit_that_suits_them(bench):
+    """kB and MB are of a thousand, as the table's other numbers are decimal; times as in the package's words."""
+    written = bench.evaluate("""async () => {
+        const { Texts } = await import("./texts.js");
+        const texts = new Texts("en");
+        return [
+            [0, 999, 1000, 12_345, 999_999, 1e6, 2_500_000].map((count) => texts.bytes(count)),
+            [0, 0.00994, 0.00996, 0.25, 0.9994, 0.9996, 9.99, 10, 99.9, 100].map((time) => texts.duration(time)),
+            [30, 60, 90, 3600].map((span) => texts.span(span)),
+        ];
+    }""")
+    plain = [[text.replace("\u202f", " ") for text in texts] for texts in written]
+    assert plain[0] == ["0 B", "999 B", "1 kB", "12.3 kB", "1,000 kB", "1 MB", "2.5 MB"]
+    assert plain[1] == [
+        *("0.0 ms", "9.9 ms", "10 ms", "250 ms", "999 ms"),
+        *("1.00 s", "9.99 s", "10.0 s", "99.9 s", "100 s"),
+    ]
+    assert plain[2] == ["30 seconds", "1 minute", "1.5 minutes", "1 hour"]
+
+
+def test_a_session_that_nobody_wants_any_more_is_ended(bench):
+    """Something else was wanted while it was being opened: the server is told, and the page is not."""
+    said = bench.evaluate("""async () => {
+        const { Session } = await import("./session.js");
+        const said = [];
+        const { fetch } = globalThis;
+        navigator.sendBeacon = (address) => said.push(`goodbye: ${address}`);
+        globalThis.fetch = async ({ url }) => {
+            const about = { now_ms: 0, id: "its-id", epoch: "e", t0_ms: 0, ports: {} };
+            if (url.endsWith("/session")) {
+                session.close(); // while the answer is on its way
+            }
+            return new Response(JSON.stringify(about));
+        };
+        const watcher = { wanted: () => ({}), opened: () => said.push("opened"), unreachable() {}, refused() {} };
+        const session = new Session({ learn() {} }, watcher);
+        try {
+            session.keep();
+            for (let turn = 0; turn < 100 && said.length === 0; turn += 1) {
+                await new Promise((resolve) => setTimeout(resolve, 10));
+            }
+            return said;
+        } finally {
+            globalThis.fetch = fetch;
+            delete navigator.sendBeacon;
+        }
+    }""")
+    assert said == ["goodbye: session/its-id/end"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "name"),
+    [
+        (503, '{"error": "full"}', "Refused"),
+        (502, '{"error": 502}', "NoAnswer"),
+        (502, "{}", "NoAnswer"),
+        (502, "<h1>Bad gateway</h1>", "NoAnswer"),
+        (200, '{"seq": 1}', "NoAnswer"),
+    ],
+)
+def test_only_the_servers_own_sentence_is_its_no(bench, status, body, name):
+    """A proxy may answer in its place, in JSON too: that is trouble with the line, and tried again as such."""
+    thrown = bench.evaluate(
+        """async ([status, body]) => {
+        const net = await import("./net.js");
+        const { fetch } = globalThis;
+        globalThis.fetch = async () => new Response(body, { status });
+        try {
+            await net.askJson("session", ["id"]);
+        } catch (error) {
+            return [error.constructor.name, error instanceof net.Trouble];
+        } finally {
+            globalThis.fetch = fetch;
+        }
+    }""",
+        [status, body],
+    )
+    assert thrown == [name, True]
+
+
+def test_a_long_poll_is_waited_for_longer_than_the_server_holds_it(bench):
+    """Whoever gave up in the same moment would take every quiet minute for a fault of the line."""
+    patience_ms, held_s = bench.evaluate("""async () => {
+        const { hear } = await import("./transports/long_polling.js");
+        const { LONG_POLL_TIMEOUT_S } = await import("./theory.js");
+        const { timeout } = AbortSignal;
+        const { fetch } = globalThis;
+        const limits = [];
+        AbortSignal.timeout = (ms) => {
+            limits.push(ms);
+            return timeout.call(AbortSignal, ms);
+        };
+        const leaving = new AbortController();
+        globalThis.fetch = async () => {
+            leaving.abort();
+            return new Response('{"epoch": "e", "updates": []}');
+        };
+        try {
+            const side = { asks: () => ({}), ask: (url) => url, opens() {}, takes() {}, failed: () => 0 };
+            await hear(side, new URL("updates", location), leaving.signal);
+            return [limits[0], LONG_POLL_TIMEOUT_S];
+        } finally {
+            AbortSignal.timeout = timeout;
+            globalThis.fetch = fetch;
+        }
+    }""")
+    assert held_s == LONG_POLL_TIMEOUT_S
+    assert patience_ms > 1.5 * 1000 * held_s

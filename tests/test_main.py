@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from ideal import made
 from patience import patient
 from websockets.sync.client import connect
 
@@ -27,7 +28,9 @@ from wsdemo.command import compare as compare_command
 from wsdemo.command import lab as lab_command
 from wsdemo.command import running as running_command
 from wsdemo.guard import names_of
+from wsdemo.result import Comparison
 from wsdemo.transports import TRANSPORTS
+from wsdemo.updates import every
 
 try:
     import resource
@@ -873,3 +876,87 @@ def test_every_job_explains_itself(job, tmp_path):
     if job in ("compare", "serve"):
         assert all(name in run.stdout for name in TRANSPORTS)
     assert "child" not in run.stdout and "SUPPRESS" not in run.stdout  # not meant for people
+
+
+# --- what is said where, and handed on --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_notes_go_to_stderr_beside_json_and_a_picture_is_saved_only_where_asked_for(
+    as_json, monkeypatch, capsys, tmp_path
+):
+    """A script reads one object from stdout and finds no file that it did not name; a person gets both."""
+
+    async def compare(*_, **__):
+        return Comparison((made(notes=("it was disturbed",)),))
+
+    monkeypatch.setattr("wsdemo.measure.compare", compare)
+    monkeypatch.chdir(tmp_path)
+    command_line.main(["compare", *(["--json"] if as_json else [])])
+    said = capsys.readouterr()
+    note = "note: Polling: it was disturbed\n"
+    if as_json:
+        assert list(json.loads(said.out)["transports"]) == ["polling"]
+        assert said.err == note
+    else:
+        assert note in said.out and said.err == ""
+    assert [path.name for path in tmp_path.iterdir()] == ([] if as_json else ["wsdemo-compare.png"])
+
+
+def test_what_serve_is_told_reaches_the_server(monkeypatch):
+    """Every option, each under its own name."""
+    told = {}
+
+    async def served(names, schedule, **options):
+        told.update(options, names=names, schedule=schedule)
+
+    monkeypatch.setattr("wsdemo.serve.run", served)
+    where = ["--host", "localhost", "--port", "8000", "--allow-host", "a.example", "--allow-host", "b.example"]
+    what = ["--schedule", "every", "--rate", "4", "--duration", "5", "--max-connections", "7"]
+    command_line.main(["serve", "sse", "polling", *where, *what])
+    assert told == {
+        "names": ["sse", "polling"],
+        "schedule": every(0.25),
+        "duration_s": 5.0,
+        "host": "localhost",
+        "port": 8000,
+        "max_connections": 7,
+        "allowed_hosts": ["a.example", "b.example"],
+    }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_rubbish_is_no_reason_for_a_traceback(tmp_path):
+    """Port scanners come to every server; the terminal stays readable."""
+    with running("serve", "websocket", "polling", folder=tmp_path) as process:
+        about = json.loads(process.stdout.readline())
+        for port in about["ports"].values():
+            tls, endless = b"\x16\x03\x01\x00\xa5\x01\x00", b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000
+            for rubbish in (tls, endless, b"GET / HTTP/1.1\r\nHost", b"nonsense\r\n\r\n"):
+                with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S) as scanner:
+                    scanner.sendall(rubbish)
+                    scanner.shutdown(socket.SHUT_WR)
+                    with contextlib.suppress(ConnectionError):
+                        while scanner.recv(65536):
+                            pass
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=TIMEOUT_S)
+    assert stderr.splitlines() == [
+        f"WebSocket: {about['urls']['websocket']}",
+        f"Polling: {about['urls']['polling']}",
+        "Ctrl-C stops the server.",
+        "",
+        "stopped",
+    ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")
+def test_whoever_has_read_enough_is_told_nothing_more(tmp_path):
+    """`| head`: the end of a pipe ends the command, without a traceback and without Python's own complaint."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with running("serve", "polling", folder=tmp_path, stdout=writing, env=buffered) as process:
+        os.close(writing)
+        _, stderr = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, stderr) == (1, "")

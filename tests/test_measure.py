@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -9,9 +10,11 @@ import re
 import subprocess
 import sys
 import time
+import types
 
 import psutil
 import pytest
+from ideal import made
 from patience import patient
 
 from wsdemo import measure as module
@@ -380,3 +383,68 @@ def test_only_the_cpu_of_the_run_is_counted():
             process.kill()
     assert 0 <= cpu_s < 0.35
     assert peak > 2**20
+
+
+def test_a_seed_is_the_same_luck_for_every_transport(monkeypatch):
+    """`compare` draws once, and every run hears what was drawn."""
+    played = []
+
+    async def measured(name, schedule, **_):
+        played.append((name, schedule))
+        return made(name)
+
+    monkeypatch.setattr(module, "measure", measured)
+    asyncio.run(compare(["polling", "sse"], poisson(2.0), seed=5, progress=False))
+    assert played == [("polling", poisson(2.0, seed=5)), ("sse", poisson(2.0, seed=5))]
+
+
+def notes_of(name, seen, asked=(), clients=2):
+    return " ".join(module._notes(TRANSPORTS[name], Workload((0.5,), 1.0, 1.0, 0.5, clients), seen, asked))
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_many_clients_are_said_of_those_who_are_pushed_to(name):
+    """Their latency is that of the processes which wake them; what is asked by a timetable does not depend on it."""
+    seen = seen_by(polls_due=0, wasted=2)
+    few, many = (notes_of(name, seen, clients=clients) for clients in (module.MANY_CLIENTS, module.MANY_CLIENTS + 1))
+    assert few == ""
+    assert ("101 clients share a few processes" in many) == (TRANSPORTS[name].habit != "asks")
+
+
+@pytest.mark.parametrize(
+    "requests, polls_due, failures, said",
+    [
+        ([(0.1, True, False), (0.6, False, False)], 2, 0, False),
+        ([(0.1, True, False), (0.6, False, False)], 3, 0, True),
+        ([(0.1, True, False), (0.6, None, False)], 2, 0, True),
+        ([(0.1, True, False), (0.6, None, False)], 2, 1, False),
+    ],
+    ids=["all is well", "a poll was not made", "a poll was not answered", "a poll failed on the way"],
+)
+def test_a_timetable_that_was_not_kept_is_said(requests, polls_due, failures, said):
+    """A poll that was not made, or has no answer, is overload; one that failed is counted as that, and said."""
+    seen = seen_by(*requests, polls_due=polls_due, requests=4, wasted=4)
+    seen.readers[0] = seen.readers[0] | {"failures": failures}
+    seen.readers[1] = seen.readers[1] | {"failures": failures}
+    notes = evaluated(seen).notes
+    assert any("could not keep the timetable" in note for note in notes) == said
+    assert ("2 requests or connections failed on the way" in notes) == (failures > 0)
+
+
+def test_the_largest_memory_is_kept_and_not_the_last(monkeypatch):
+    """A server that frees memory during the run has needed it all the same."""
+    sizes = itertools.chain([300], itertools.repeat(200))
+
+    class Process:
+        def __init__(self, pid):
+            pass
+
+        def memory_info(self):
+            return types.SimpleNamespace(rss=next(sizes))
+
+        def cpu_times(self):
+            return types.SimpleNamespace(user=0.0, system=0.0)
+
+    monkeypatch.setattr(module.psutil, "Process", Process)
+    assert asyncio.run(module._watch(1, time.perf_counter_ns(), 0.01, "", False)) == (0.0, 300)
+    assert next(sizes) == 200  # it has looked more than once

@@ -137,3 +137,34 @@ def test_the_default_is_loopback_and_a_free_port():
     with listen(Meter()) as sock:
         host, port = sock.getsockname()
         assert host == "127.0.0.1" and port > 0
+
+
+def test_a_connection_that_is_closed_twice_has_left_once():
+    """Closing again changes nothing: the gauge of open connections decides who is let in."""
+    meter = Meter()
+    with listen(meter) as sock:
+        sock.listen()
+        with socket.create_connection(sock.getsockname()):
+            accepted, _ = sock.accept()
+            assert (meter.connections, meter.open_now) == (1, 1)
+            for _ in range(2):
+                accepted.close()
+                assert (meter.connections, meter.open_now) == (1, 0)
+
+
+NO_SENDMSG = pytest.mark.skipif(not hasattr(socket.socket, "sendmsg"), reason="Windows has no sendmsg")
+
+
+@pytest.mark.parametrize("way", ["send", pytest.param("sendmsg", marks=NO_SENDMSG)])
+def test_only_what_was_taken_is_counted(way):
+    """A reader that takes nothing leaves most of a large answer unsent: what waits has not cost the line a byte."""
+    meter, data = Meter(), bytes(50_000_000)
+    with listen(meter) as sock:
+        sock.listen()
+        with socket.create_connection(sock.getsockname()):
+            accepted, _ = sock.accept()
+            with accepted:
+                accepted.setblocking(False)
+                taken = accepted.send(data) if way == "send" else accepted.sendmsg([data, data])
+    assert 0 < taken < len(data)
+    assert meter.bytes_sent == taken

@@ -13,6 +13,7 @@ import pytest
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from notebook_rules import RULES, Lesson, source
+from patience import patient
 from PIL import Image, ImageChops, ImageStat
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
@@ -278,8 +279,7 @@ PLANTS: dict[str, dict[str, Callable[[Lesson], None]]] = {
         "cell magic": run("%%time\n1"),
     },
     "imports_are_honest": {
-        "star": run("from patience import patient
-from wsdemo import *"),
+        "star": run("from wsdemo import *"),
         "path": run("import sys\nsys.path.insert(0, '..')"),
         "path by name": run("from sys import path"),
         "patch": run("import nest_asyncio"),

@@ -545,3 +545,61 @@ def test_transports_of_one_family_differ_in_shape_and_line_not_only_in_colour():
         rows = [row for row in TRANSPORTS.values() if row.family == family]
         assert len({ink.marker(row) for row in rows}) == len(rows)
         assert len({str(ink.dash(row)) for row in rows}) == len(rows)
+
+
+# --- mistakes that a reader would see and no number shows -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("names", [ALL, ALL[::-1], ("websocket", "polling")])
+def test_each_row_bears_the_name_of_the_transport_that_is_drawn_in_it(names):
+    """In the overview, in the timeline and in the bars of bytes: the first on top."""
+    comparison = compared(*names)
+    overview = plots.overview(comparison).figure.axes
+    timeline = plots.timeline(comparison).figure.axes
+    weight = plots.bytes_per_delivery(comparison).figure.axes
+    for row, y in ((TRANSPORTS[name], len(names) - 1 - place) for place, name in enumerate(names)):
+        for ax, gid in ((overview[1], "wasted"), (overview[3], "bytes"), (weight[0], "to")):
+            (bar,) = [bar for bar in ax.patches if bar.get_gid() == f"{row.name}:{gid}"]
+            assert bar.get_y() + bar.get_height() / 2 == pytest.approx(y)
+        for ax in (overview[0], timeline[0]):
+            (waits,) = [lines for lines in ax.collections if lines.get_gid() == f"{row.name}:waits"]
+            assert {segment[0][1] for segment in waits.get_segments()} == {y}
+        for ax in (overview[0], overview[1], timeline[0], weight[0]):
+            named = dict(zip(ax.get_yticks(), ax.get_yticklabels(), strict=True))
+            assert named[y].get_text() == row.label
+            assert named[y].get_color() == ink.text_colour(row.colour)
+
+
+def test_text_on_a_colour_is_black_or_white_whichever_reads_better():
+    """By WCAG's contrast, for every transport."""
+    for row in TRANSPORTS.values():
+        chosen, other = ("white", ink.INK) if ink.on(row.colour) == "white" else (ink.INK, "white")
+        assert contrast(chosen, row.colour) > contrast(other, row.colour)
+
+
+def contrast(one, other):
+    low, high = sorted(map(luminance, (one, other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(colour):
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in matplotlib.colors.to_rgb(colour)]
+    return np.dot(parts, (0.2126, 0.7152, 0.0722))
+
+
+def test_no_large_earthquake_hides_a_small_one():
+    """Dots are drawn in the order of their size, the largest first."""
+    figure = plots.earthquake_map()
+    for low in (0, 70, 300):
+        sizes = drawn(figure, f"depth:{low}").get_sizes()
+        assert len(set(sizes)) > 5
+        assert list(sizes) == sorted(sizes, reverse=True)
+
+
+def test_the_leaders_of_the_pushes_do_not_cross():
+    """The slowest is named right below its point, the others lower and lower, from right to left."""
+    pushes = [made("sse", push_s=0.004), made("long_polling", push_s=0.03), made("websocket")]
+    axes = plots.cost_staleness(sweep(0.1, 0.5), pushes).figure.axes[0]
+    labels = {row.label for row in TRANSPORTS.values()}
+    below = {text.get_text(): text.xyann[1] for text in axes.texts if text.get_text() in labels}
+    assert sorted(below, key=below.get, reverse=True) == ["Long polling", "Server-sent events", "WebSocket"]

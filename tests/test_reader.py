@@ -126,3 +126,31 @@ def test_pauses_grow_are_jittered_and_bounded(monkeypatch):
         mine = waits[attempt::20]
         assert longest / 2 <= min(mine) <= max(mine) <= longest
         assert len(set(mine)) > 90
+
+
+def test_a_server_that_is_away_for_hours_is_still_tried(monkeypatch):
+    """After thousands of failures in a row the wait is the longest, and not an overflow."""
+    waits = []
+
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    asyncio.run(pause(5000))
+    assert 5 <= waits[0] <= 10
+
+
+def test_a_reader_who_leaves_before_the_start_takes_it_from_nobody():
+    """All readers of a run wait at one gate; who is cancelled there leaves it to the others."""
+
+    async def scenario():
+        gate = asyncio.get_running_loop().create_future()
+        leaver, stayer = (asyncio.create_task(Reader(gate=gate).opened()) for _ in range(2))
+        await asyncio.sleep(0)
+        leaver.cancel()
+        await asyncio.gather(leaver, return_exceptions=True)
+        assert leaver.cancelled() and not gate.done()
+        gate.set_result(123)
+        assert await stayer == 123
+
+    asyncio.run(scenario())

@@ -1,12 +1,15 @@
 """Server processes: one feed by several transports, one server however often it is started, and small."""
 
 import asyncio
+import contextlib
 import os
+import selectors
 import socket
 import time
 from dataclasses import dataclass
 from typing import ClassVar
 
+import aiohttp
 import psutil
 import pytest
 from patience import patient
@@ -199,3 +202,89 @@ def test_a_thousand_held_connections_stay_under_64_mib():
         counters, rss = runner.run(scenario())
     assert counters["open_now"] == counters["connections"] == HELD
     assert rss < MOST_BYTES, f"{rss / 2**20:.1f} MiB"
+
+
+@pytest.mark.parametrize("connections, few", [(1, True), (200, True), (1000, False), (2000, False)])
+def test_only_a_server_for_few_waits_with_select(connections, few):
+    """It wakes sooner, but cannot watch more than about 1,000 sockets."""
+    loop = serve.new_event_loop(connections)
+    try:
+        assert isinstance(loop._selector, selectors.SelectSelector) == few
+    finally:
+        loop.close()
+
+
+def free_neighbours():
+    """Return a port that is free, as is the one after it."""
+    while True:
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                two.bind(("127.0.0.1", port + 1))
+                return port
+
+
+def test_from_a_port_on_each_transport_gets_the_next_one():
+    """As `--port` says of the first."""
+
+    async def scenario():
+        port = free_neighbours()
+        async with serve.serving(["polling", "sse"], every(1.0), port=port) as served:
+            assert served.ports == {"polling": port, "sse": port + 1}
+            assert served.urls["sse"] == f"http://127.0.0.1:{port + 1}/updates"
+
+    run_on_selectors(scenario())
+
+
+def run_on_selectors(scenario):
+    with asyncio.Runner(loop_factory=serve.new_event_loop) as runner:
+        return runner.run(scenario)
+
+
+def test_what_a_server_is_told_of_who_may_come_reaches_every_transport():
+    """A further name is served, any other is not; and the connection after the last is refused."""
+
+    async def status(url, name="localhost"):
+        async with aiohttp.ClientSession() as session, session.get(url, headers={"Host": name}) as response:
+            return response.status
+
+    async def scenario():
+        options = {"max_connections": 2, "allowed_hosts": ["hub.example"]}
+        async with serve.serving(["polling", "conditional"], every(1.0), **options) as served:
+            for url in served.urls.values():
+                assert [await status(url, name) for name in ("hub.example", "evil.example")] == [200, 421]
+                port = int(url.split(":")[2].split("/")[0])
+                with socket.create_connection(("127.0.0.1", port)), socket.create_connection(("127.0.0.1", port)):
+                    assert await status(url) == 503
+
+    run_on_selectors(scenario())
+
+
+def test_a_start_that_is_stopped_leaves_no_process():
+    """The stop button, while the server is still starting."""
+
+    async def scenario():
+        before = children()
+        server = Server("polling")
+        starting = asyncio.create_task(server.start())
+        await asyncio.sleep(0)
+        assert len(children() - before) == 1
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+        assert starting.cancelled()
+        assert not server.running and children() == before
+
+    asyncio.run(scenario())
+
+
+def test_starting_another_transport_stops_no_other_server():
+    """Only a cell that is run again replaces what it started."""
+
+    async def scenario():
+        polling, push = await serve.start("polling"), await serve.start("websocket")
+        assert polling.running and push.running
+        await polling.stop()
+        await push.stop()
+
+    asyncio.run(scenario())

@@ -96,3 +96,18 @@ def test_one_of_each_kind_is_kept():
         assert told[4:] == ["stop two", "start broken", "start last"]
 
     asyncio.run(scenario())
+
+
+def test_a_failure_in_a_group_of_its_own_comes_out_as_itself_too():
+    """What runs beside the body may hold tasks in groups; however deep, one plain exception comes out."""
+
+    async def nested():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+
+    async def scenario():
+        async with background(nested()):
+            await asyncio.sleep(60)
+
+    with pytest.raises(LookupError, match="the background failed"):
+        asyncio.run(scenario())

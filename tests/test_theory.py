@@ -148,3 +148,18 @@ def test_long_polling_asks_once_an_update_and_once_a_timeout():
     prediction = theory.long_polling(Workload(at_s, 0.13, duration, 1, 1), delay, timeout_s)
     assert (requests, wasted) == (prediction.requests, prediction.wasted)
     assert sum(latencies) / len(latencies) == pytest.approx(prediction.latency_mean_s, rel=0.02)
+
+
+def test_a_poll_that_would_be_due_at_the_very_end_is_not_of_the_run():
+    """Polls fall before the end: one client at T / 2 + k T makes two in 2.5 T, and three in a little more."""
+    assert theory.poll_times(0.5, 1.0, 2.5) == [0.5, 1.5]
+    assert theory.polls_due(1, 1.0, 2.5) == 2
+    assert theory.polls_due(1, 1.0, 2.6) == 3
+
+
+def test_the_poisson_column_is_by_the_recipes_rate():
+    """Luck gave four updates where the rate promises eight: exp(-lambda T) knows of no luck."""
+    prediction = theory.polling(Workload((1.0, 2.0, 3.0, 3.5), 2.0, 4.0, 0.5, 4), 0.0)
+    assert prediction.wasted_fraction_poisson == pytest.approx(math.exp(-2.0 * 0.5))
+    held = theory.long_polling(Workload((1.0, 2.0), 2.0, 4.0, 0.5, 4), 0.0, timeout_s=3.0)
+    assert held.wasted_fraction_poisson == pytest.approx(math.exp(-2.0 * 3.0))

@@ -14,6 +14,7 @@ from aiohttp import web
 from patience import patient
 from websockets.asyncio.client import connect
 
+from wsdemo import reader as reader_module
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import Meter, listen
@@ -690,6 +691,32 @@ def test_every_update_of_a_filtered_source_is_heard_once(name):
             for heard in await asyncio.gather(*(take(name, url, len(updates), after=0) for _ in range(5))):
                 assert heard == [update.seq for update in updates]
 
+
+# --- mistakes that would pass for a slow machine ----------------------------------------------------------------------
+
+
+def told(seq, *seqs):
+    """Return the answer of a feed that stands at `seq`, with these updates."""
+    updates = [{"seq": n, "at_s": 0.0, "published_at_ns": 0, "data": {}} for n in seqs]
+    return {"epoch": "e", "seq": seq, "recovered": True, "updates": updates}
+
+
+def test_a_poll_without_an_answer_is_counted_and_the_next_one_is_made():
+    """A limit that has passed is a fault of the line; and a poll that brings only what is known was wasted."""
+    answers = iter([told(0), TimeoutError(), told(1, 1), told(1, 1), told(1)])
+
+    async def ask(_):
+        if isinstance(answer := next(answers), Exception):
+            raise answer
+        return answer
+
+    async def scenario():
+        reader = Reader(0.001, phase_s=0.0, duration_s=0.0025)
+        heard = [delivery.seq async for delivery in http.poll("http://nobody/", reader, ask)]
+        assert heard == [1]
+        assert [request.wasted for request in reader.requests] == [None, None, False, True, True]
+        assert (reader.failures, reader.duplicates) == (1, 1)
+
     run(scenario())
 
 
@@ -1107,6 +1134,38 @@ def test_an_event_is_heard_when_it_ends_and_not_with_the_next_byte(end):
                 assert (await anext(deliveries)).seq == 1
             await asyncio.gather(*answers)
 
+
+@REQUESTS
+def test_a_server_that_falls_silent_is_left_and_asked_again(name, monkeypatch):
+    """It has taken the question and does not answer: after its limit the reader asks on a new connection."""
+    monkeypatch.setattr(http, "ANSWER_TIMEOUT_S", patient(0.5))
+    monkeypatch.setattr(long_polling, "LONG_POLL_TIMEOUT_S", patient(0.25))
+    asked = []
+
+    async def answer(reader, writer):
+        asked.append(asyncio.current_task())
+        while (head := await reader.read(65536)) and len(asked) == 1 and b"after=" not in head:
+            respond(writer, told(0))
+        if head and len(asked) == 2:
+            respond(writer, told(1, 1))
+        await reader.read()  # silent, until the reader leaves
+        writer.close()
+        await writer.wait_closed()
+
+    def respond(writer, message):
+        body = json.dumps(message).encode()
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+
+    async def scenario():
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            url = TRANSPORTS[name].url(server.sockets[0].getsockname()[1])
+            reader = Reader(0.01)
+            async with asyncio.timeout(patient(20)), contextlib.aclosing(hear_by(name)(url, reader)) as deliveries:
+                assert (await anext(deliveries)).seq == 1
+            await asyncio.gather(*asked)
+            assert (len(asked), reader.failures) == (2, 1)
+
     run(scenario())
 
 
@@ -1126,6 +1185,47 @@ def test_a_poller_keeps_its_connection_however_seldom_it_asks(name, monkeypatch)
             assert (len(reader.requests), reader.failures) == (6, 0)
             assert meter.connections == 1
 
+
+def hear_by(name):
+    return TRANSPORTS[name].module().hear
+
+
+@pytest.mark.parametrize("name", ["long_polling", "sse", "websocket"])
+def test_after_a_success_the_waits_begin_anew(name, monkeypatch):
+    """Each attempt in a row waits longer than the one before; a server that was there in between has ended the row."""
+    attempts, heard = [], []
+
+    async def pause(attempt):
+        attempts.append(attempt)
+        await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(reader_module, "pause", pause)
+
+    async def attend(port):
+        async for delivery in hear_by(name)(TRANSPORTS[name].url(port), Reader(after=0)):
+            heard.append(delivery.seq)
+
+    async def until(condition):
+        async with asyncio.timeout(patient(20)):
+            while not condition():  # noqa: ASYNC110 - what is waited for sets no event
+                await asyncio.sleep(0.01)
+
+    async def scenario():
+        with listen(Meter()) as sock:
+            port = sock.getsockname()[1]
+        async with serving(name, past(1), port=port):
+            task = asyncio.create_task(attend(port))
+            await until(lambda: len(heard) == 1)
+        await until(lambda: len(attempts) >= 3)
+        assert attempts[:3] == [0, 1, 2]
+        async with serving(name, past(1), port=port):
+            await until(lambda: len(heard) == 2)
+            away = len(attempts)
+        await until(lambda: len(attempts) > away)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert attempts[away] == 0
+
     run(scenario())
 
 
@@ -1138,3 +1238,79 @@ def test_a_connection_is_kept_for_two_intervals_at_least(interval_s):
             assert session.connector._keepalive_timeout >= 2 * interval_s
 
     run(scenario())
+
+
+def test_the_first_events_id_is_the_readers_place_and_not_the_feeds():
+    """A browser whose stream breaks between the position and the first update says this id, and must lose nothing."""
+
+    async def scenario():
+        feed = past(5)
+        async with serving("sse", feed) as (url, _), aiohttp.ClientSession() as session:
+            async with session.get(url, params={"after": 2, "epoch": feed.epoch}) as response:
+                events = sse.read_events(response.content)
+                ids = [(await anext(events))["id"] for _ in range(4)]
+        assert ids == [f"{feed.epoch}-{seq}" for seq in (2, 3, 4, 5)]
+
+    run(scenario())
+
+
+def test_where_a_stream_broke_off_counts_more_than_where_it_began():
+    """A browser comes back to the same address, `after` and all; its Last-Event-ID is the newer of the two."""
+
+    async def scenario():
+        feed = past(5)
+        async with serving("sse", feed) as (url, _), aiohttp.ClientSession() as session:
+            headers = {"Last-Event-ID": f"{feed.epoch}-4"}
+            query = {"after": 1, "epoch": feed.epoch}
+            async with session.get(url, params=query, headers=headers) as response:
+                events = sse.read_events(response.content)
+                assert (await anext(events))["event"] == "position"
+                assert (await anext(events))["id"] == f"{feed.epoch}-5"
+
+    run(scenario())
+
+
+def test_who_catches_up_is_not_told_again():
+    """A reader that comes with the news gets it while it catches up, and not once more with everybody else."""
+
+    async def scenario():
+        feed = past(2)
+        async with serving("websocket", feed) as (url, _):
+            reader = Reader(after=2, epoch=feed.epoch)
+            feed._next = Update(3, 3.0, {"n": 3})  # the handshake's look at the feed publishes it
+            async with asyncio.timeout(patient(20)), contextlib.aclosing(websocket.hear(url, reader)) as deliveries:
+                assert (await anext(deliveries)).seq == 3
+                feed._next = Update(4, 4.0, {"n": 4})
+                assert feed.seq == 4
+                assert (await anext(deliveries)).seq == 4
+            assert reader.duplicates == 0
+
+    run(scenario())
+
+
+def test_a_backlog_cuts_nobody_off():
+    """A server that stood still has much to say at once; a reader that takes it is no stalled one."""
+
+    async def scenario():
+        feed = Feed([Update(seq, float(seq), {"text": "x" * 20_000}) for seq in range(1, 401)], 1000)
+        feed.t0_ns = time.perf_counter_ns() + 10**12
+        async with serving("websocket", feed) as (url, meter):
+            reader, heard = Reader(), []
+            task = asyncio.create_task(collect(websocket.hear(url, reader), heard, 400))
+            async with asyncio.timeout(patient(20)):
+                await reader.is_open.wait()
+                feed.t0_ns -= 2 * 10**12
+                assert feed.seq == 400
+                await task
+            assert heard == list(range(1, 401))
+            assert (meter.aborted, meter.connections) == (0, 1)
+
+    run(scenario())
+
+
+async def collect(deliveries, heard, count):
+    async with contextlib.aclosing(deliveries):
+        async for delivery in deliveries:
+            heard.append(delivery.seq)
+            if len(heard) == count:
+                return

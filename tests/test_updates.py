@@ -184,3 +184,29 @@ def test_the_weeks_are_joined_at_one_mean_gap():
     gap = (times[-1] - times[0]) / (len(times) - 1)
     assert second - first == pytest.approx(times[-1] + gap)
     assert third - second == pytest.approx(second - first)
+
+
+def test_a_seed_is_the_same_luck_each_time():
+    """Whoever gives the same seed hears the same updates: on another day, and in another process."""
+    for schedule in (poisson(5.0), earthquakes(5000)):
+        assert schedule.with_seed(7) == schedule.with_seed(7)
+        assert schedule.with_seed(7).times(5) == schedule.with_seed(7).times(5)
+
+
+def test_a_table_whose_moments_are_all_the_start_has_a_rate(tmp_path):
+    """Nothing passes between the first and the last: its updates are counted as those of a second."""
+    assert from_file(table(tmp_path, "at_s\n0\n0\n")).rate_per_s == 2.0
+
+
+def test_a_table_that_was_told_is_equal_to_the_one_that_was_read(tmp_path):
+    """As every schedule: JSON has no tuples, and the other process makes them again."""
+    schedule = from_file(table(tmp_path, "at_s,place\n0.5,here\n2,there\n"))
+    assert from_recipe(json.loads(json.dumps(schedule.recipe()))) == schedule
+
+
+def test_wherever_a_replay_starts_the_second_week_comes_when_it_does():
+    """A start cuts off what came before it, and moves nothing else: one week later everything comes again."""
+    whole = [update.at_s for update in itertools.islice(earthquakes(speed=1).updates(), 3414)]
+    start_s = catalogue()[700][0] - 1
+    late = [update.at_s for update in itertools.islice(earthquakes(speed=1, start_s=start_s).updates(), 3414 - 700)]
+    assert [at_s + start_s for at_s in late] == pytest.approx(whole[700:])

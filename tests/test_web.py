@@ -53,3 +53,14 @@ def test_the_policy_allows_this_site_and_what_it_is_told():
 def test_a_host_adds_nothing_to_the_policys_grammar(host, name):
     """Only letters, digits, dots, hyphens and the colons of an address come through."""
     assert policy_name(host) == name
+
+
+def test_the_other_headers_leave_nothing_to_the_browsers_guess():
+    """No guess at a type, no address told to others, and no copy kept: another server may get the port tomorrow."""
+    headers = security_headers()
+    del headers["Content-Security-Policy"]
+    assert headers == {
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }

@@ -836,3 +836,12 @@ def test_every_public_name_says_where_it_is_built():
     for thing in documented:
         assert "`04_upgrade_the_connection`" in thing.__doc__, thing
         assert "section" in thing.__doc__, thing
+
+
+@pytest.mark.parametrize("length, dots", [(1, ""), (15, ""), (16, ""), (17, " .."), (125, " ..")])
+def test_only_a_payload_that_goes_on_is_said_to_go_on(length, dots):
+    """Sixteen bytes are shown, and dots where there are more, in the bytes as in the clear text."""
+    rows = wire.describe(wire.encode(Frame(Opcode.BINARY, b"a" * length))).splitlines()
+    payload, clear = (row for row in rows if " payload " in row or " in clear " in row)
+    assert payload.endswith("61" + dots)
+    assert clear.endswith("'" + "a" * min(length, 16) + "'" + dots)
