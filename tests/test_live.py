@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import webbrowser
 
 import aiohttp
 import psutil
@@ -693,7 +694,8 @@ def test_a_browser_is_opened_unless_told_otherwise(arguments, opens, monkeypatch
     async def served(**options):
         told.update(options)
 
-    monkeypatch.setattr(live_command, "has_browser", lambda: True)
+    a_browser = webbrowser.GenericBrowser("a-browser")
+    monkeypatch.setattr(live_command, "browser", lambda: a_browser)
     monkeypatch.setattr(live_server, "run", served)
     command_line(["live", *arguments])
-    assert (told["opened"] is not None) == opens
+    assert told["opened"] == (a_browser.open if opens else None)
