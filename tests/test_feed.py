@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from wsdemo.feed import Feed, read_position
-from wsdemo.updates import Update, every, poisson
+from wsdemo.feed import MAX_UPDATE_BYTES, Feed, read_position
+from wsdemo.updates import Update, every, from_file, poisson
 
 
 def started(count, log_size=100, age_s=1000.0):
@@ -152,3 +152,69 @@ def test_a_malformed_position_is_explained(after):
     """What is not a whole number from 0 up gets a sentence, never silence."""
     with pytest.raises(ValueError, match="whole number from 0 up"):
         read_position({"after": after})
+
+
+TOO_LARGE = {"text": "x" * MAX_UPDATE_BYTES}
+
+
+@pytest.mark.parametrize("text, fits", [("x" * (MAX_UPDATE_BYTES - 12), True), ("x" * (MAX_UPDATE_BYTES - 11), False)])
+def test_the_largest_update_is_known_to_the_byte(text, fits):
+    """As JSON, with `{"text": ""}` round it."""
+    if fits:
+        Feed([Update(1, 0.0, {"text": text})])
+    else:
+        with pytest.raises(ValueError, match=r"update 1 is 65,537 bytes as JSON, and the most .* is 65,536"):
+            Feed([Update(1, 0.0, {"text": text})])
+
+
+def test_size_counts_as_it_is_sent():
+    """One letter of another script is six bytes of JSON."""
+    Feed([Update(1, 0.0, {"t": "\u00e9" * 10_000})])
+    with pytest.raises(ValueError, match="update 1 is"):
+        Feed([Update(1, 0.0, {"t": "\u00e9" * 11_000})])
+
+
+def test_a_source_that_ends_is_looked_at_when_the_feed_is_made(tmp_path):
+    """The last line of a table is refused before the first is published."""
+    table = tmp_path / "moments.csv"
+    table.write_text(f"at_s,text\n1,short\n2,{TOO_LARGE['text']}\n")
+    with pytest.raises(ValueError, match="update 2 is"):
+        Feed(from_file(table))
+
+
+def test_an_endless_source_ends_before_the_update_that_is_refused():
+    """Whoever watches is told; what came before can be asked for, and waiting for it still ends."""
+
+    def endless():
+        yield Update(1, 0.0, {})
+        yield Update(2, 0.0, {})
+        while True:
+            yield Update(3, 0.0, TOO_LARGE)
+
+    async def scenario():
+        feed = Feed(endless())
+        with pytest.raises(ValueError, match="update 3 is"):
+            async with feed:
+                waiting = asyncio.create_task(feed.wait(1, timeout_s=20))
+                with pytest.raises(ValueError, match="update 3 is"):
+                    await feed.watch()
+                assert await waiting
+                assert seqs(feed.since(0)) == [1, 2]
+        await feed.stop()  # said once
+
+    asyncio.run(scenario())
+
+
+def test_a_source_that_fails_is_not_silent():
+    """Its own error comes out where the feed is watched."""
+
+    def failing():
+        yield Update(1, 0.0, {})
+        raise OSError("the sensor is gone")
+
+    async def scenario():
+        with pytest.raises(OSError, match="sensor"):
+            async with Feed(failing()) as feed:
+                await feed.watch()
+
+    asyncio.run(scenario())

@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,10 @@ from wsdemo.updates import Data, Schedule, Update
 
 LOG_SIZE = 10_000
 """How many updates a feed keeps for readers who come back."""
+MAX_UPDATE_BYTES = 64 * 1024
+"""The most that an update's data may be as JSON: one limit for all transports, and what each of them carries."""
+MAX_MESSAGE_BYTES = MAX_UPDATE_BYTES + 1024
+"""The most that one update is on the way, with its number and its moments: what the clients' own limits let in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,20 @@ class Feed:
 
     schedule: a `Schedule`, or updates in order of time; log_size: how many updates are kept for readers who return.
     Use it as `async with Feed(every(1.0)) as feed:`, which starts it now, or call `start` yourself.
+
+    Raises ValueError, naming the update, for one above `MAX_UPDATE_BYTES`. A source that is a list, or ends, is looked
+    at here. Any other is looked at as it comes, one update ahead: the feed ends before the one that is refused, and
+    `watch` and `stop` raise.
     """
 
     def __init__(self, schedule: Schedule | Iterable[Update], log_size: int = LOG_SIZE):
-        self._coming = iter(schedule.updates() if isinstance(schedule, Schedule) else schedule)
+        coming = schedule.updates() if isinstance(schedule, Schedule) else schedule
+        if isinstance(coming, Sequence) or (isinstance(schedule, Schedule) and schedule.ends):
+            coming = [_checked(update) for update in coming]
+        self._coming = map(_checked, coming)
         self._next = next(self._coming, None)
+        self._failure: Exception | None = None
+        self._failed = asyncio.Event()
         self._log: deque[News] = deque(maxlen=log_size)
         self._news = asyncio.Event()
         self._player: asyncio.Task[None] | None = None
@@ -91,10 +104,19 @@ class Feed:
             self._player = asyncio.create_task(self._play(self.t0_ns), name="wsdemo feed")
 
     async def stop(self) -> None:
-        """Stop playing. The log stays and can still be asked."""
+        """Stop playing. The log stays and can still be asked. Raises, once, what `watch` raises."""
         if self._player is not None:
             self._player.cancel()
             await asyncio.gather(self._player, return_exceptions=True)
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    async def watch(self) -> None:
+        """Wait, for ever if all is well, and raise what ended the source: an update that was refused, its own error."""
+        await self._failed.wait()
+        if self._failure is not None:
+            raise self._failure
 
     @property
     def seq(self) -> int:
@@ -138,12 +160,27 @@ class Feed:
         while self._next is not None and (at_ns := round(self._next.at_s * 1e9)) <= elapsed_ns:
             update = self._next
             self._log.append(News(update.seq, update.at_s, self.t0_ns + at_ns, update.data))
-            self._next = next(self._coming, None)
             published = True
+            try:
+                self._next = next(self._coming, None)
+            except Exception as failure:  # whoever asked is not to blame, and what was published still counts
+                self._next, self._failure = None, failure
+                self._failed.set()
         if published:
             # A fresh event for the next round: whoever waits on the old one is woken exactly once.
             woken, self._news = self._news, asyncio.Event()
             woken.set()
+
+
+def _checked(update: Update) -> Update:
+    """Return an update that fits through every transport. Raises ValueError otherwise."""
+    size = len(json.dumps(update.data))
+    if size > MAX_UPDATE_BYTES:
+        raise ValueError(
+            f"update {update.seq} is {size:,} bytes as JSON, and the most that all transports carry is"
+            f" {MAX_UPDATE_BYTES:,}: send a link to what is large"
+        )
+    return update
 
 
 Position = tuple[int | None, str | None]

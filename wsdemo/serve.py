@@ -18,7 +18,7 @@ from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
 from wsdemo.processes.children import Child, say
 from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Start
-from wsdemo.tasks import keep_one
+from wsdemo.tasks import background, keep_one
 from wsdemo.transports import find
 from wsdemo.updates import Schedule, every, from_recipe
 
@@ -67,9 +67,10 @@ async def serving(
     allow_connections(max_connections)
     transports = find(names)
     guard = Guard(host, allowed_hosts, max_connections)
-    feed = Feed(schedule.updates(duration_s))
+    updates = schedule.updates(duration_s)
+    feed = Feed(list(updates) if schedule.ends else updates)
     served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
-    async with contextlib.AsyncExitStack() as stack:
+    async with background(feed.watch()), contextlib.AsyncExitStack() as stack:
         for number, transport in enumerate(transports):
             sock = stack.enter_context(listen(served.meters[transport.name], host, port + number if port else 0))
             served.ports[transport.name] = sock.getsockname()[1]
