@@ -7,15 +7,17 @@ It makes a wasted request cheaper. It does not make it rarer. Source: RFC 9110, 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from wsdemo.far_end import Message
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Delivery, Message, Reader
-from wsdemo.transports.http import answer_position, http_server, one_connection, poll, read_json
+from wsdemo.reader import Delivery, Reader
+from wsdemo.transports.habits import asks
+from wsdemo.transports.http import Client, answer_position, http_server
 
 
 @asynccontextmanager
@@ -37,21 +39,21 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         yield
 
 
-async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
-    """Poll `url` at the reader's times with `If-None-Match`; yield each update once. Raises as `polling.hear` does."""
-    reader = reader or Reader()
-    async with one_connection() as session:
+def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
+    """Poll `url` at the reader's times with `If-None-Match`; yield each update once, of one history.
 
-        async def ask(reader: Reader) -> Message:
-            known = {"If-None-Match": _tag(reader.epoch, reader.seq)} if reader.epoch else {}
-            async with session.get(url, params=reader.position(), headers=known) as response:
-                if response.status == 304:
-                    return {"epoch": reader.epoch, "seq": reader.seq, "recovered": True, "updates": []}
-                return await read_json(response)
+    Raises as `polling.hear` does.
+    """
+    known = reader or Reader()
 
-        async with aclosing(poll(url, reader, ask)) as deliveries:
-            async for delivery in deliveries:
-                yield delivery
+    async def ask(client: Client) -> Message:
+        if known.epoch is None:
+            return await client.answer(known.position())
+        unchanged: Message = {"epoch": known.epoch, "seq": known.seq, "recovered": True, "updates": []}
+        tag = {"If-None-Match": _tag(known.epoch, known.seq)}
+        return await client.answer(known.position(), tag, unchanged=unchanged)
+
+    return asks(url, known, Client(url), ask)
 
 
 def _tag(epoch: str | None, seq: int | None) -> str:
