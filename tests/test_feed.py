@@ -9,8 +9,8 @@ import pytest
 from patience import patient
 
 from wsdemo import feed as feed_module
-from wsdemo.feed import Feed, read_position
-from wsdemo.updates import Update, every, poisson
+from wsdemo.feed import MAX_UPDATE_BYTES, Feed, read_position
+from wsdemo.updates import Update, every, from_file, poisson
 
 LAST_SEQ = 2**53 - 1
 """The last whole number that JavaScript can tell from the next one."""
@@ -261,6 +261,7 @@ BAD = {
     "a list that holds itself": (Update(3, 0.0, {"x": itself}), "update 3 cannot be sent as JSON.*Circular"),
     "a list too deep": (Update(3, 0.0, {"x": deep}), "update 3 cannot be sent as JSON"),
     "a key that is no text": (Update(3, 0.0, {(1, 2): 3}), "update 3 cannot be sent as JSON.*keys"),
+    "more than a message may be": (Update(3, 0.0, {"x": "x" * MAX_UPDATE_BYTES}), "update 3 is 65,545 bytes as JSON"),
     "no update": ({"seq": 3}, "behind update 2 stands {'seq': 3}, which is no update"),
 }
 
@@ -328,6 +329,60 @@ def test_a_source_that_fails_by_itself_ends_the_feed_with_its_own_error():
     asyncio.run(scenario())
 
 
+TOO_LARGE = {"text": "x" * MAX_UPDATE_BYTES}
+
+
+@pytest.mark.parametrize("text, fits", [("x" * (MAX_UPDATE_BYTES - 12), True), ("x" * (MAX_UPDATE_BYTES - 11), False)])
+def test_the_largest_update_is_known_to_the_byte(text, fits):
+    """As JSON, with `{"text": ""}` round it."""
+    if fits:
+        Feed([Update(1, 0.0, {"text": text})])
+    else:
+        with pytest.raises(ValueError, match=r"update 1 is 65,537 bytes as JSON, and the most .* is 65,536"):
+            Feed([Update(1, 0.0, {"text": text})])
+
+
+def test_size_counts_as_it_is_sent():
+    """One letter of another script is six bytes of JSON."""
+    Feed([Update(1, 0.0, {"t": "\u00e9" * 10_000})])
+    with pytest.raises(ValueError, match="update 1 is"):
+        Feed([Update(1, 0.0, {"t": "\u00e9" * 11_000})])
+
+
+def test_a_source_that_ends_is_looked_at_when_the_feed_is_made(tmp_path):
+    """The last line of a table is refused before the first is published."""
+    table = tmp_path / "moments.csv"
+    table.write_text(f"at_s,text\n1,short\n2,{TOO_LARGE['text']}\n")
+    with pytest.raises(ValueError, match="update 2 is"):
+        Feed(from_file(table))
+
+
+def test_an_endless_source_fails_before_the_update_that_is_too_large_is_heard():
+    """What came before can be asked for until then. Whoever watches is told, and so is whoever waits."""
+
+    def endless():
+        yield Update(1, 0.0, {})
+        yield Update(2, 0.0, {})
+        while True:
+            yield Update(3, 1000.0, TOO_LARGE)
+
+    async def scenario():
+        feed = Feed(endless())
+        feed.start()
+        waiting = asyncio.create_task(feed.wait(2))
+        assert seqs(feed.since(0)) == [1, 2]
+        await asyncio.sleep(0)
+        feed.t0_ns -= 1001 * 10**9
+        for told in (lambda: feed.seq, lambda: feed.since(0)):
+            with pytest.raises(ValueError, match="update 3 is"):
+                told()
+        for told in (feed.failure(), waiting, feed.stop()):
+            with pytest.raises(ValueError, match="update 3 is"):
+                await asyncio.wait_for(told, patient(20))
+
+    asyncio.run(scenario())
+
+
 def test_a_failed_feed_does_not_grow_with_each_question():
     """A traceback grows each time that its error is raised, unless somebody sees to it."""
     feed = Feed(one for one in with_bad(Update(3, 0.0, {"x": {1}})))
@@ -382,3 +437,18 @@ def test_a_log_for_nothing_is_refused():
     """A feed that keeps no update could deliver none."""
     with pytest.raises(ValueError, match="log_size must be at least 1"):
         Feed(every(1.0), log_size=0)
+
+
+def test_a_source_that_fails_is_not_silent():
+    """Its own error comes out where the feed is watched."""
+
+    def failing():
+        yield Update(1, 0.0, {})
+        raise OSError("the sensor is gone")
+
+    async def scenario():
+        with pytest.raises(OSError, match="sensor"):
+            async with Feed(failing()) as feed:
+                await asyncio.wait_for(feed.failure(), patient(20))
+
+    asyncio.run(scenario())

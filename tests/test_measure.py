@@ -261,15 +261,16 @@ def test_a_cancelled_run_leaves_no_process():
     asyncio.run(scenario())
 
 
-def seen_by(*requests, polls_due=2, **counters):
+def seen_by(*requests, polls_due=2, polls_left_out=0, failures=0, **counters):
     """Return what two clients alike saw and counted, each with these requests."""
     reader = {
         "requests": list(requests),
         "heard": [],
         "duplicates": 0,
         "resets": 0,
-        "failures": 0,
+        "failures": failures,
         "polls_due": polls_due,
+        "polls_left_out": polls_left_out,
     }
     meter = Meter(**counters).snapshot()
     return module._Seen(0.0, [reader, reader], Meter(wasted=2).snapshot(), meter, 0.0, 0)
@@ -286,6 +287,16 @@ def test_overload_is_said():
     assert any("6 polls were due, 4 made, 2 answered" in note for note in run.notes)
     assert any("clients counted 4 requests, the server 3" in note for note in run.notes)
     assert run.missed == 2
+
+
+def test_polls_that_were_left_out_are_no_fault_of_this_machine():
+    """A client that waited after a failure says so; what is missing beyond that is still the machine's."""
+    requests = ((0.1, None, False), (0.6, True, False))
+    run = evaluated(seen_by(*requests, polls_due=5, polls_left_out=3, failures=1, requests=4))
+    assert "6 of 10 polls were left out: they fell due while a client waited after a failure" in run.notes
+    assert not any("timetable" in note for note in run.notes)
+    run = evaluated(seen_by(*requests, polls_due=6, polls_left_out=3, failures=1, requests=4))
+    assert any("12 polls were due, 4 made, 2 answered: this machine" in note for note in run.notes)
 
 
 def test_wasted_requests_are_counted_on_both_sides_and_compared():

@@ -43,6 +43,15 @@ def test_another_epoch_starts_the_numbers_again():
     assert [d.seq for d in reader.take_all([message(1), message(2)])] == [1, 2]
 
 
+def test_a_delivery_belongs_to_a_history():
+    """The epoch tells update 1 before a restart from update 1 after it."""
+    reader = Reader()
+    reader.place(position(0, "old"))
+    before = reader.take(message(1))
+    reader.place(position(0, "new", recovered=False))
+    assert [before.epoch, reader.take(message(1)).epoch] == ["old", "new"]
+
+
 def test_a_log_that_was_cut_keeps_the_numbers():
     """Updates were lost, but what the reader has had is not news again."""
     reader = Reader(after=7, epoch="e")
@@ -98,6 +107,33 @@ def test_a_late_poll_keeps_its_due_time():
     due = asyncio.run(scenario())
     assert [round((b - a) / 1e7) for a, b in itertools.pairwise(due)] == [1] * (len(due) - 1)
     assert len(due) == 11
+
+
+def test_polls_that_are_left_out_are_counted_and_the_rest_is_on_time():
+    """Those whose time has passed, and neither the coming ones nor the last."""
+
+    async def scenario():
+        gate = asyncio.get_running_loop().create_future()
+        reader = Reader(1.0, phase_s=0.5, duration_s=10.0, gate=gate)
+        t0_ns = time.perf_counter_ns() - 7 * 10**9
+        gate.set_result(t0_ns)
+        polls = reader.polls()
+        assert await anext(polls) == t0_ns + 5 * 10**8
+        reader.leave_out_polls()
+        assert reader.polls_left_out == 6  # at 1.5 to 6.5 s
+        assert await anext(polls) == t0_ns + 75 * 10**8
+        await polls.aclose()
+        gate = asyncio.get_running_loop().create_future()
+        late = Reader(1.0, phase_s=0.5, duration_s=10.0, gate=gate)
+        gate.set_result(t0_ns - 10**11)
+        due = []
+        async for due_ns in late.polls():
+            due.append((due_ns - gate.result()) / 1e9)
+            late.leave_out_polls()
+        assert due == [0.5, 10.5] and late.polls_left_out == 9 and late.polls_due == 10
+        assert not late.has_further_polls()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("interval", [0, -1, float("inf"), float("nan")])

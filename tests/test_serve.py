@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import dataclasses
+import itertools
 import os
 import selectors
 import socket
@@ -15,13 +17,14 @@ import pytest
 from patience import patient
 
 from wsdemo import serve
+from wsdemo.feed import MAX_UPDATE_BYTES
 from wsdemo.limits import allow_connections, fitting
 from wsdemo.processes.children import ChildFailed
 from wsdemo.processes.clients import new_event_loop
 from wsdemo.reader import Reader
 from wsdemo.serve import Server
 from wsdemo.transports import TRANSPORTS, websocket
-from wsdemo.updates import Schedule, every, poisson
+from wsdemo.updates import Schedule, every, from_file, poisson
 
 HELD = fitting(1000)
 MOST_BYTES = 64 * 2**20
@@ -174,6 +177,26 @@ def test_impossible_arguments_are_refused_before_a_process_starts():
     with pytest.raises(ValueError, match="choose from"):
         Server("pigeon")
     assert children() == before
+
+
+def test_a_server_ends_with_the_sentence_of_its_feed(tmp_path):
+    """An update that is too large stops the server, at the start where it can be known, and never in silence."""
+    table = tmp_path / "moments.csv"
+    table.write_text(f"at_s,text\n1,short\n2,{'x' * MAX_UPDATE_BYTES}\n")
+
+    @dataclasses.dataclass(frozen=True)
+    class Endless(type(every(1.0))):
+        def moments(self):
+            return ((0.0, {"text": "x" * n * MAX_UPDATE_BYTES}) for n in itertools.count())
+
+    async def scenario():
+        with pytest.raises(ChildFailed, match="update 2 is"):
+            await Server("polling", schedule=from_file(table)).start()
+        with pytest.raises(ValueError, match="update 2 is"):
+            async with serve.serving(["polling", "websocket"], Endless(1.0)):
+                await asyncio.Event().wait()
+
+    asyncio.run(scenario())
 
 
 def test_a_thousand_held_connections_stay_under_64_mib():

@@ -1234,8 +1234,8 @@ def test_a_connection_is_kept_for_two_intervals_at_least(interval_s):
     """A poll that comes late must still find it."""
 
     async def scenario():
-        async with http.one_connection(interval_s=interval_s) as session:
-            assert session.connector._keepalive_timeout >= 2 * interval_s
+        async with http.Client("http://127.0.0.1/updates", interval_s=interval_s) as client:
+            assert client._session.connector._keepalive_timeout >= 2 * interval_s
 
     run(scenario())
 

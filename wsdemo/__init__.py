@@ -11,6 +11,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     theory          what each transport should cost, in closed form
     tasks           tasks that do not get lost, servers that outlast a cell
     feed            Feed: plays a schedule, keeps a log, answers what came after seq n
+    far_end         whatever is at the other end of hear, judged by one rule
     reader          Reader: one client's position, timetable and tally
     guard           who may ask: the rules of Host and Origin
     meter, limits   bytes at the sockets; open files

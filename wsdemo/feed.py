@@ -23,6 +23,10 @@ LAST_SEQ = 2**53 - 1
 """The largest seq: every reader's JSON can tell whole numbers apart up to here (RFC 8259, section 6)."""
 LATEST_S = 1e9
 """The latest moment of an update, some thirty years after the start, which a clock in nanoseconds still has."""
+MAX_UPDATE_BYTES = 64 * 1024
+"""The most that an update's data may be as JSON: one limit for all transports, and what each of them carries."""
+MAX_MESSAGE_BYTES = MAX_UPDATE_BYTES + 1024
+"""The most that one update is on the way, with its number and its moments: what the clients' own limits let in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +99,18 @@ class Feed:
 
     The numbers may have gaps, as those of a filtered source have. An update whose moment lies before that of the one
     before it is late: it is published at once, behind that one. What no reader could make sense of (a seq that does
-    not grow, data that JSON does not have) is refused with a ValueError that names the update: here, if the updates are
-    in a list; otherwise when the update is reached, before anybody hears it. Then the feed has failed. The body of
-    `async with` is cancelled, and whoever asks, waits or stops is told why.
+    not grow, data that JSON does not have or above `MAX_UPDATE_BYTES`) is refused with a ValueError that names the
+    update: here, if the updates are in a list or of a schedule that ends; otherwise when the update is reached, before
+    anybody hears it. Then the feed has failed. The body of `async with` is cancelled, and whoever asks, waits or stops
+    is told why.
     """
 
     def __init__(self, schedule: Schedule | Iterable[Update], log_size: int = LOG_SIZE):
         if log_size < 1:
             raise ValueError(f"log_size must be at least 1, not {log_size}")
         if isinstance(schedule, Schedule):
-            schedule = schedule.updates()
-        elif isinstance(schedule, Collection):
+            schedule = list(schedule.updates()) if schedule.ends else schedule.updates()
+        if isinstance(schedule, Collection):
             schedule = list(_checked(schedule, in_full=True))
         self._coming = _checked(schedule)
         self._log: deque[News] = deque(maxlen=log_size)
@@ -222,12 +227,17 @@ class Feed:
 
 
 def _news(update: Update, published_at_ns: int) -> News:
-    """Return an update as it is sent. Raises ValueError, naming it, for data that JSON does not have."""
+    """Return an update as it is sent. Raises ValueError, naming it, for data that JSON does not have or too much."""
     try:
-        return News(update.seq, update.at_s, published_at_ns, update.data)
+        news = News(update.seq, update.at_s, published_at_ns, update.data)
     except (TypeError, ValueError, RecursionError) as error:
         has = "JSON has texts, finite numbers, lists and dicts"
         raise ValueError(f"update {update.seq} cannot be sent as JSON ({error}); {has}") from error
+    # The second look is for what is large: a message is a little longer than its data.
+    if len(news.text()) > MAX_UPDATE_BYTES and (size := len(json.dumps(update.data))) > MAX_UPDATE_BYTES:
+        carry = f"the most that all transports carry is {MAX_UPDATE_BYTES:,}: send a link to what is large"
+        raise ValueError(f"update {update.seq} is {size:,} bytes as JSON, and {carry}")
+    return news
 
 
 def _checked(updates: Iterable[Update], in_full: bool = False) -> Iterator[Update]:

@@ -270,7 +270,9 @@ def _notes(row: Transport, work: Workload, seen: _Seen, asked: Sequence[Poll]) -
     if (failures := sum(reader["failures"] for reader in seen.readers)) > 0:
         yield f"{failures} requests or connections failed on the way"
     due = sum(reader["polls_due"] for reader in seen.readers)
-    if due and (due != len(asked) or failures < sum(poll.wasted is None for poll in asked)):
+    if (left_out := sum(reader["polls_left_out"] for reader in seen.readers)) > 0:
+        yield f"{left_out} of {due} polls were left out: they fell due while a client waited after a failure"
+    if due and (due - left_out != len(asked) or failures < sum(poll.wasted is None for poll in asked)):
         answered = sum(poll.wasted is not None for poll in asked)
         yield f"{due} polls were due, {len(asked)} made, {answered} answered: this machine could not keep the timetable"
     if row.habit != "asks" and work.clients > MANY_CLIENTS:

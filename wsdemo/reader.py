@@ -6,43 +6,30 @@ Every transport's client side works on a `Reader`, so all are counted by the sam
 from __future__ import annotations
 
 import asyncio
-import itertools
-import random
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from wsdemo.far_end import Message as Message
+from wsdemo.far_end import Refused as Refused
+from wsdemo.far_end import Unreachable as Unreachable
+from wsdemo.far_end import pause as pause
 from wsdemo.updates import Data
 from wsdemo.workload import poll_times
-
-Message = dict[str, Any]
-"""What came as JSON."""
-
-
-class Refused(RuntimeError):
-    """A server said no, and why. status: the HTTP status of its answer."""
-
-    def __init__(self, status: int, reason: str):
-        super().__init__(f"the server refused ({status}): {reason}")
-        self.status = status
-
-
-class Unreachable(RuntimeError):
-    """Nobody answered at the address when the reader first asked."""
-
-    def __init__(self, url: str, error: Exception):
-        super().__init__(f"nothing answers at {url} ({error or type(error).__name__}); is the server running there?")
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One update that reached this reader for the first time. Both moments are `time.perf_counter_ns()`."""
+    """One update that reached this reader for the first time. Both moments are `time.perf_counter_ns()`.
+
+    epoch: the history that `seq` belongs to. After another one has begun, the same numbers are other updates.
+    """
 
     seq: int
     published_at_ns: int
     received_at_ns: int
     data: Data
+    epoch: str = ""
 
     @property
     def latency_s(self) -> float:
@@ -90,11 +77,14 @@ class Reader:
         self.is_open = asyncio.Event()
         self.polling = False  # whether polls of its timetable are still to come
         self.polls_due = 0  # by its timetable, before the end of the run; 0 for those who never poll
+        self.polls_left_out = 0  # of those that were due: while it waited after a failure
         self.requests: list[Request] = []
         self.duplicates = 0
         self.resets = 0
         self.failures = 0
         self._gate = gate
+        self._start_ns = 0
+        self._next_poll = 0
 
     def position(self) -> dict[str, str]:
         """Return the query parameters that tell a server where this reader is; empty for a new reader."""
@@ -124,7 +114,7 @@ class Reader:
             self.duplicates += 1
             return None
         self.seq = message["seq"]
-        return Delivery(message["seq"], message["published_at_ns"], received_at_ns, message["data"])
+        return Delivery(message["seq"], message["published_at_ns"], received_at_ns, message["data"], self.epoch or "")
 
     def take_all(self, messages: Iterable[Message]) -> list[Delivery]:
         """Return those of several updates that are new to this reader."""
@@ -141,50 +131,36 @@ class Reader:
             self._gate.set_result(time.perf_counter_ns())
         return await asyncio.shield(self._gate)
 
-    async def polls(self) -> AsyncIterator[int]:
+    async def polls(self) -> AsyncGenerator[int]:
         """Yield the due time of each poll in ns, at that time: absolute times, never `sleep(T)` after an answer.
 
         A poll that could not start in time starts late, and its due time stays: the delay shows in the latency.
         """
-        t0_ns = await self.opened()
+        self._start_ns, self._next_poll = await self.opened(), 0
         self.polling = True
         if self.duration_s != float("inf"):
             self.polls_due = len(poll_times(self.phase_s, self.interval_s, self.duration_s))
-        for k in itertools.count():
-            at_s = self.phase_s + k * self.interval_s
-            due_ns = t0_ns + round(at_s * 1e9)
+        while self.polling:
+            at_s, due_ns = self._coming_poll()
             await asyncio.sleep(max(0, due_ns - time.perf_counter_ns()) / 1e9)
+            self._next_poll += 1
             yield due_ns
-            if at_s >= self.duration_s:  # that was the one further poll
-                self.polling = False
+            self.polling = at_s < self.duration_s  # or that was the one further poll
+
+    def has_further_polls(self) -> bool:
+        """Whether another poll follows the one that is being made."""
+        return self.phase_s + (self._next_poll - 1) * self.interval_s < self.duration_s
+
+    def leave_out_polls(self) -> None:
+        """Leave out, and count, the polls that fell due while this reader waited after a failure; never the last."""
+        while True:
+            at_s, due_ns = self._coming_poll()
+            if at_s >= self.duration_s or due_ns >= time.perf_counter_ns():
                 return
+            self._next_poll += 1
+            self.polls_left_out += 1
 
-
-async def pause(attempt: int, longest_s: float = 10.0) -> None:
-    """Wait before reconnecting for the nth time in a row (0, 1, 2 …): growing, and jittered.
-
-    Without the jitter, every client of a restarted server would come back in the same instant.
-    """
-    await asyncio.sleep(random.uniform(0.5, 1.0) * min(longest_s, 0.05 * 2 ** min(attempt, 10)))
-
-
-class Attempts:
-    """One reader's attempts to reach a server: it gives up if nobody answers at first, and comes back ever after."""
-
-    def __init__(self, url: str, reader: Reader):
-        self._url, self._reader = url, reader
-        self._in_a_row = 0
-
-    def succeeded(self) -> None:
-        self._in_a_row = 0
-
-    def failed(self, error: Exception) -> None:
-        """Count a failure on the way. Raises `Unreachable` if this reader has never been connected."""
-        if not self._reader.is_open.is_set():
-            raise Unreachable(self._url, error) from error
-        self._reader.failures += 1
-
-    async def wait(self) -> None:
-        """Wait before the next attempt: longer each time, until one succeeds."""
-        await pause(self._in_a_row)
-        self._in_a_row += 1
+    def _coming_poll(self) -> tuple[float, int]:
+        """Return when the next poll is due: in seconds after the start, and on the clock."""
+        at_s = self.phase_s + self._next_poll * self.interval_s
+        return at_s, self._start_ns + round(at_s * 1e9)

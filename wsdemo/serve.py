@@ -83,7 +83,8 @@ async def serving(
         max_connections = most_connections(len(transports))
     allow_connections(max_connections, len(transports))
     guard = Guard(host, allowed_hosts, max_connections, allowed_origins=allowed_origins, tell=refused)
-    feed = Feed(schedule.updates(duration_s))
+    updates = schedule.updates(duration_s)
+    feed = Feed(list(updates) if schedule.ends else updates)
     served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
     async with contextlib.AsyncExitStack() as stack:
         for number, transport in enumerate(transports):

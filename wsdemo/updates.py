@@ -69,11 +69,13 @@ class Schedule(ABC):
     """A recipe for updates; the same recipe always gives the same updates.
 
     A kind of schedule is a frozen dataclass: its fields are the recipe, all of them ready for JSON. kind: its name;
-    help: what it is, for the command line; options: what may be chosen there.
+    help: what it is, for the command line; options: what may be chosen there; ends: whether there is a last update, so
+    that a feed can look at all of them beforehand.
     """
 
     kind: ClassVar[str]
     help: ClassVar[str]
+    ends: ClassVar[bool] = False
     options: ClassVar[tuple[Option, ...]] = ()
 
     @classmethod
@@ -222,6 +224,7 @@ class File(Schedule):
     kind: ClassVar[str] = "file"
     help: ClassVar[str] = "your own moments, from a table (needs --file)"
     options: ClassVar[tuple[Option, ...]] = (FILE,)
+    ends: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         # From another process the rows come as JSON's lists.

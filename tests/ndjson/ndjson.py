@@ -7,18 +7,23 @@ are served so.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from aiohttp import ClientError, ClientTimeout, web
+from aiohttp import ClientResponse, ClientTimeout, web
 
+from wsdemo import far_end
+from wsdemo.far_end import Message, Trouble, position_in, update_in
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Attempts, Delivery, Reader
-from wsdemo.transports.http import ANSWER_TIMEOUT_S, answer_position, http_server, one_connection, read_json
+from wsdemo.reader import Delivery, Reader
+from wsdemo.transports.habits import streamed
+from wsdemo.transports.http import Client, answer_position, http_server, reading
 
+KIND = "application/x-ndjson"
 HEARTBEAT_S = 15
 """An empty line this often keeps proxies from closing a silent answer, and shows a dead connection."""
 
@@ -31,7 +36,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         answer = answer_position(feed, request)
         if isinstance(answer, web.Response):
             return answer
-        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson", "Cache-Control": "no-store"})
+        response = web.StreamResponse(headers={"Content-Type": KIND, "Cache-Control": "no-store"})
         with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
             await response.prepare(request)
             await response.write(json.dumps(answer.position()).encode() + b"\n")
@@ -49,33 +54,48 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         yield
 
 
-async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
+def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """Listen at `url`; yield each update once, until cancelled. Comes back with its position after every break.
 
-    Raises `Unreachable` if nobody answers at first, `Refused` with the server's sentence when it says no.
+    Raises `Unreachable` if nobody answers at first, `Refused`, with what came, if the answer is a no or not a feed's.
     """
     reader = reader or Reader()
-    attempts = Attempts(url, reader)
-    # No limit on the whole answer, which never ends; three missing heartbeats mean that the server is gone.
-    async with one_connection(ClientTimeout(sock_connect=ANSWER_TIMEOUT_S, sock_read=3 * HEARTBEAT_S)) as session:
-        while True:
-            reader.asks().wasted = False  # the answer to this one request is the whole stream
-            placed = False
-            try:
-                async with session.get(url, params=reader.position()) as response:
-                    if response.status >= 400:
-                        await read_json(response)  # raises Refused with the server's sentence
-                    async for line in response.content:
-                        if not line.strip():
-                            continue
-                        message = json.loads(line)
-                        if not placed:
-                            placed = True
-                            reader.place(message)
-                            await reader.opened()
-                            attempts.succeeded()
-                        elif (delivery := reader.take(message)) is not None:
-                            yield delivery
-            except (ClientError, TimeoutError) as error:
-                attempts.failed(error)
-            await attempts.wait()
+    return streamed(url, reader, _Lines(url, reader))
+
+
+class _Lines:
+    """The client's side: one answer after the other, each a stream of lines."""
+
+    def __init__(self, url: str, reader: Reader):
+        self._url, self._reader = url, reader
+        self._client: Client | None = None
+        self._response: ClientResponse | None = None
+
+    async def open(self) -> Message:
+        # No limit on the whole answer, which never ends; three missing heartbeats mean that the server is gone.
+        limits = ClientTimeout(sock_connect=far_end.ANSWER_TIMEOUT_S, sock_read=3 * HEARTBEAT_S)
+        self._client = await Client(self._url, limits).__aenter__()
+        try:
+            async with asyncio.timeout(far_end.ANSWER_TIMEOUT_S):
+                self._response = await self._client.get(self._reader.position(), kind=KIND)
+                return await self._read(position_in)
+        except TimeoutError as error:
+            raise Trouble from error
+
+    async def news(self) -> Message:
+        return await self._read(update_in)
+
+    async def _read(self, kind: Callable[[bytes], Message]) -> Message:
+        assert self._response is not None
+        with reading(self._response):
+            async for line in self._response.content:
+                if line.strip():  # an empty one is a heartbeat
+                    return kind(line)
+        raise Trouble
+
+    async def close(self) -> None:
+        client, response, self._client, self._response = self._client, self._response, None, None
+        if response is not None:
+            response.close()
+        if client is not None:
+            await client.__aexit__()

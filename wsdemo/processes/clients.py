@@ -158,4 +158,5 @@ def _tally(reader: Reader, deliveries: list[Delivery], t0_ns: int) -> Tally:
         "resets": reader.resets,
         "failures": reader.failures,
         "polls_due": reader.polls_due,
+        "polls_left_out": reader.polls_left_out,
     }

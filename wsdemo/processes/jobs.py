@@ -86,6 +86,7 @@ class Tally(TypedDict):
     resets: int
     failures: int
     polls_due: int
+    polls_left_out: int
 
 
 class ClientsTally(TypedDict):

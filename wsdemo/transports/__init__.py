@@ -1,8 +1,8 @@
 """The registry: one row a transport. Adding a transport is adding one file here and one row below.
 
 A transport's module has the same two names as every other: `serve(feed, sock, guard)`, an async context manager that
-answers for a feed, and `hear(url, reader)`, an async generator of deliveries. Everything else (prediction, colour,
-label, the command line's choices) follows from the row.
+answers for a feed, and `hear(url, reader)`, which gives an async generator of deliveries: the loop of its habit
+(`habits`). Everything else (prediction, colour, label, the command line's choices) follows from the row.
 """
 
 from __future__ import annotations

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from wsdemo.far_end import Message
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Delivery, Message, Reader
-from wsdemo.transports.http import answer_position, http_server, one_connection, poll, read_json
+from wsdemo.reader import Delivery, Reader
+from wsdemo.transports.habits import asks
+from wsdemo.transports.http import Client, answer_position, http_server
 
 
 @asynccontextmanager
@@ -42,29 +44,28 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         yield
 
 
-async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
-    """Poll `url` at the reader's times with `If-None-Match`; yield each update once. Raises as `polling.hear` does."""
-    reader = reader or Reader()
+def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
+    """Poll `url` at the reader's times with `If-None-Match`; yield each update once, of one history.
+
+    Raises as `polling.hear` does.
+    """
+    known = reader or Reader()
     # The tag goes back as it came, for a proxy on the way may have changed it; and only while the reader stands where
     # the answer left it.
     tags: dict[tuple[str | None, int | None], str] = {}
-    async with one_connection(interval_s=reader.interval_s) as session:
 
-        async def ask(reader: Reader) -> Message:
-            tag = tags.get((reader.epoch, reader.seq))
-            known = {} if tag is None else {"If-None-Match": tag}
-            async with session.get(url, params=reader.position(), headers=known) as response:
-                if response.status == 304 and tag is not None:
-                    return {"epoch": reader.epoch, "seq": reader.seq, "recovered": True, "updates": []}
-                answer = await read_json(response)
-            tags.clear()
-            if "ETag" in response.headers:
-                tags[answer["epoch"], answer["seq"]] = response.headers["ETag"]
-            return answer
+    async def ask(client: Client) -> Message:
+        if (tag := tags.get((known.epoch, known.seq))) is None:
+            answer = await client.answer(known.position())
+        else:
+            unchanged: Message = {"epoch": known.epoch, "seq": known.seq, "recovered": True, "updates": []}
+            answer = await client.answer(known.position(), {"If-None-Match": tag}, unchanged=unchanged)
+        tags.clear()
+        if client.etag and client.etag.isprintable():
+            tags[answer["epoch"], answer["seq"]] = client.etag
+        return answer
 
-        async with aclosing(poll(url, reader, ask)) as deliveries:
-            async for delivery in deliveries:
-                yield delivery
+    return asks(url, known, Client(url, interval_s=known.interval_s), ask)
 
 
 TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\U0010ffff]*"'

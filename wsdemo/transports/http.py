@@ -1,20 +1,30 @@
-"""What the transports over plain HTTP share: opening a server on a metered socket, and the client's loop of polls."""
+"""What the transports over plain HTTP share: opening a server on a metered socket, and asking one."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
+from aiohttp import (
+    ClientError,
+    ClientResponse,
+    ClientResponseError,
+    ClientSession,
+    ClientTimeout,
+    TCPConnector,
+    web,
+)
+from aiohttp.http import HttpProcessingError
 
-from wsdemo.feed import Answer, Feed, read_position
+from wsdemo import far_end
+from wsdemo.far_end import Message, NotOurs, Reply, Trouble, answer_in
+from wsdemo.feed import MAX_MESSAGE_BYTES, Answer, Feed, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Delivery, Message, Reader, Refused, Unreachable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-ANSWER_TIMEOUT_S = 10.0
 KEEP_ALIVE_S = 3600.0
 """How long a connection is kept on which nothing is asked: longer than any interval that a person would choose."""
 
@@ -81,49 +91,104 @@ def refuse_position(feed: Feed, why: str) -> web.Response:
     return web.json_response({"error": why} | feed.since().position() | {"recovered": False}, status=400)
 
 
-@asynccontextmanager
-async def one_connection(limits: ClientTimeout | None = None, interval_s: float = 0.0) -> AsyncIterator[ClientSession]:
-    """Give a client session that keeps exactly one connection alive, as one browser tab or one app would.
+class Client:
+    """One client of one address, with one session and one kept-alive connection, as one browser tab or app has them.
 
-    interval_s: how long nothing may be asked on it, a reader's interval; the library would drop it after 15 s.
+    Use as `async with Client(url) as client`. limits: of time, for each answer; interval_s: how long nothing may be
+    asked, a reader's interval. The library would drop the connection after 15 s. etag: the newest answer's, if any.
     """
-    limits = limits or ClientTimeout(total=ANSWER_TIMEOUT_S)
-    connector = TCPConnector(limit=1, keepalive_timeout=max(KEEP_ALIVE_S, 2 * interval_s))
-    async with ClientSession(connector=connector, timeout=limits) as session:
-        yield session
+
+    def __init__(self, url: str, limits: ClientTimeout | None = None, *, interval_s: float = 0.0):
+        self._url, self.etag = url, ""
+        self._keep_alive_s = max(KEEP_ALIVE_S, 2 * interval_s)
+        self._limits = limits or ClientTimeout(total=far_end.ANSWER_TIMEOUT_S)
+
+    async def __aenter__(self) -> Client:
+        # read_bufsize: the library reads no line that is longer than twice of it, and an event's data are one line.
+        self._session = ClientSession(
+            connector=TCPConnector(limit=1, keepalive_timeout=self._keep_alive_s),
+            timeout=self._limits,
+            read_bufsize=MAX_MESSAGE_BYTES,
+        )
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._session.close()
+
+    async def answer(
+        self,
+        position: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        *,
+        unchanged: Message | None = None,
+        limits: ClientTimeout | None = None,
+    ) -> Message:
+        """Ask from a position and return the feed's answer. Raises `Trouble` with what came for any other.
+
+        unchanged: what a 304 means, where the headers have asked for one; limits: of this answer, by default the
+        client's.
+        """
+        response = await self.get(position, headers, or_304=unchanged is not None, limits=limits)
+        async with response:
+            if response.status == 304 and unchanged is not None:
+                return unchanged
+            with reading(response):
+                answer = answer_in(await response.read())
+            self.etag = response.headers.get("ETag", "")
+            return answer
+
+    async def get(
+        self,
+        position: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+        kind: str = "application/json",
+        *,
+        or_304: bool = False,
+        limits: ClientTimeout | None = None,
+    ) -> ClientResponse:
+        """Ask from a position and return a 200 of this kind, with its body still to be read. Raises `Trouble`."""
+
+        async def ask(place: str) -> ClientResponse:
+            try:
+                response = await self._session.get(
+                    far_end.address(place, position),
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=limits or self._limits,
+                )
+            except ClientResponseError as error:  # something came, and it is not HTTP
+                raise Trouble(Reply(0, body=error.message.encode(errors="replace"))) from error
+            except (ClientError, OSError) as error:
+                raise Trouble from error
+            unchanged = or_304 and response.status == 304
+            if unchanged or (response.status == 200 and response.content_type == kind):
+                return response
+            async with response:
+                raise Trouble(_reply(response, await _first_bytes(response)))
+
+        return await far_end.follow(self._url, ask)
 
 
-async def read_json(response: ClientResponse) -> Message:
-    """Return a response's JSON; raises `Refused` with the server's own sentence for a status from 400 up."""
-    message: Message = await response.json()
-    if response.status >= 400:
-        raise Refused(response.status, message["error"])
-    return message
-
-
-async def poll(url: str, reader: Reader, ask: Callable[[Reader], Awaitable[Message]]) -> AsyncGenerator[Delivery]:
-    """Ask once for the position, then at each time of the reader's timetable; yield what is new.
-
-    A poll that fails is counted and the next one goes out on time, which is polling's way to reconnect. The first
-    question must be answered: raises `Unreachable` otherwise.
-    """
-    reader.asks(opening=True)
+@contextmanager
+def reading(response: ClientResponse) -> Iterator[None]:
+    """Raise `Trouble`, with what came, where the body finds an answer cut, silent or unreadable (`NotOurs`)."""
     try:
-        opening = await ask(reader)
-    except (ClientError, TimeoutError) as error:
-        raise Unreachable(url, error) from error
-    reader.place(opening)
-    for delivery in reader.take_all(opening["updates"]):
-        yield delivery
-    async for due_ns in reader.polls():
-        request = reader.asks(due_ns)
-        try:
-            answer = await ask(reader)
-        except (ClientError, TimeoutError):
-            reader.failures += 1
-            continue
-        reader.place(answer)
-        deliveries = reader.take_all(answer["updates"])
-        request.wasted = not deliveries
-        for delivery in deliveries:
-            yield delivery
+        yield
+    except NotOurs as error:
+        raise Trouble(_reply(response, error.body)) from error
+    except (ClientError, HttpProcessingError, OSError, ValueError) as error:  # the second: a line too long
+        raise Trouble(_reply(response)) from error
+
+
+async def _first_bytes(response: ClientResponse) -> bytes:
+    """Return the beginning of a body that nobody asked for, and that may never end."""
+    body = b""
+    with suppress(ClientError, OSError, ValueError):
+        async with asyncio.timeout(far_end.WORDS_S):
+            while piece := await response.content.read(far_end.WORDS_BYTES - len(body)):
+                body += piece
+    return body
+
+
+def _reply(response: ClientResponse, body: bytes = b"") -> Reply:
+    return Reply.of(response.status, response.headers.items(), body)

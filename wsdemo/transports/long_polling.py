@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiohttp import ClientError, ClientTimeout, web
+from aiohttp import ClientTimeout, web
 
+from wsdemo import far_end
+from wsdemo.far_end import Message
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Attempts, Delivery, Reader
-from wsdemo.transports.http import answer_position, http_server, one_connection, read_json
+from wsdemo.reader import Delivery, Reader
+from wsdemo.transports.habits import held
+from wsdemo.transports.http import Client, answer_position, http_server
 from wsdemo.workload import LONG_POLL_TIMEOUT_S
 
 
@@ -38,30 +41,18 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         yield
 
 
-async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
-    """Ask `url`, wait for the answer, ask again at once; yield each update once, until cancelled.
+def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
+    """Ask `url`, wait for the answer, ask again at once; yield each update once, of one history, until cancelled.
 
     A request that fails is repeated after growing, jittered waits. Raises `Unreachable` if nobody answers at first,
-    `Refused` with the server's sentence when it says no. Its plain form is built
-    in the lesson `03_ask_smarter`, as `ask_with_cursor`.
+    `Refused`, with what came, if the answer is a no or not a feed's. Its plain form is built in the lesson
+    `03_ask_smarter`, as `ask_with_cursor`.
     """
-    reader = reader or Reader()
-    attempts = Attempts(url, reader)
-    # Twice the timeout: a server that stays silent for longer than it promised is gone.
-    async with one_connection(ClientTimeout(total=2 * LONG_POLL_TIMEOUT_S)) as session:
-        while True:
-            request = reader.asks(opening=reader.epoch is None)
-            try:
-                async with session.get(url, params=reader.position()) as response:
-                    answer = await read_json(response)
-            except (ClientError, TimeoutError) as error:
-                attempts.failed(error)
-                await attempts.wait()
-                continue
-            attempts.succeeded()
-            reader.place(answer)
-            deliveries = reader.take_all(answer["updates"])
-            request.wasted = not deliveries
-            for delivery in deliveries:
-                yield delivery
-            await reader.opened()
+    position = (reader := reader or Reader()).position
+    # Who has no position yet is not held. Else twice the timeout: a server that is silent for longer is gone.
+    opening, patient = ClientTimeout(total=far_end.ANSWER_TIMEOUT_S), ClientTimeout(total=2 * LONG_POLL_TIMEOUT_S)
+
+    async def ask(client: Client) -> Message:
+        return await client.answer(position(), limits=patient if position() else opening)
+
+    return held(url, reader, Client(url), ask)

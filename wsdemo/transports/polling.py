@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Delivery, Message, Reader
-from wsdemo.transports.http import answer_position, http_server, one_connection, poll, read_json
+from wsdemo.reader import Delivery, Reader
+from wsdemo.transports.habits import asks
+from wsdemo.transports.http import Client, answer_position, http_server
 
 
 @asynccontextmanager
@@ -34,19 +35,11 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         yield
 
 
-async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
-    """Poll `url` (such as "http://127.0.0.1:8000/updates") at the reader's times; yield each update once.
+def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
+    """Poll `url` (such as "http://127.0.0.1:8000/updates") in time; yield each update once, of one history.
 
-    One session and one kept-alive connection a client. Raises `Unreachable` if nobody answers at first, `Refused`
-    with the server's sentence when it says no. Built in the lesson `02_poll_for_news`.
+    One session and one kept-alive connection a client. Raises `Unreachable` if nobody answers at first, `Refused`,
+    with what came, if the answer is a no or not a feed's. Built in the lesson `02_poll_for_news`.
     """
-    reader = reader or Reader()
-    async with one_connection(interval_s=reader.interval_s) as session:
-
-        async def ask(reader: Reader) -> Message:
-            async with session.get(url, params=reader.position()) as response:
-                return await read_json(response)
-
-        async with aclosing(poll(url, reader, ask)) as deliveries:
-            async for delivery in deliveries:
-                yield delivery
+    position = (reader := reader or Reader()).position
+    return asks(url, reader, Client(url, interval_s=reader.interval_s), lambda client: client.answer(position()))

@@ -5,27 +5,24 @@ Push over plain HTTP, in one direction. A browser's `EventSource` reconnects by 
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 
-from aiohttp import ClientError, ClientTimeout, StreamReader, web
+from aiohttp import ClientResponse, ClientTimeout, StreamReader, web
 from aiohttp_sse import sse_response
 
+from wsdemo import far_end
+from wsdemo.far_end import Message, NotOurs, Trouble, position_in, update_in
 from wsdemo.feed import Answer, Feed, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Attempts, Delivery, Reader
-from wsdemo.transports.http import (
-    ANSWER_TIMEOUT_S,
-    answer_position,
-    http_server,
-    one_connection,
-    read_json,
-    refuse_position,
-)
+from wsdemo.reader import Delivery, Reader
+from wsdemo.transports.habits import streamed
+from wsdemo.transports.http import Client, answer_position, http_server, reading, refuse_position
 
 HEARTBEAT_S = 15
 """A comment this often keeps proxies from closing a silent answer, and shows a dead connection."""
@@ -81,38 +78,63 @@ def _resume(feed: Feed, request: web.Request) -> Answer | web.Response:
         return feed.since(0, "")
 
 
-async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
-    """Listen at `url`; yield each update once, until cancelled. Reconnects with `Last-Event-ID` as a browser does.
+def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
+    """Listen at `url`; yield each update once, of one history, until cancelled.
 
-    Raises `Unreachable` if nobody answers at first, `Refused` with the server's sentence when it says no. Its plain
-    form is built in the lesson `03_ask_smarter`, as `hear_events`.
+    Reconnects with `Last-Event-ID` as a browser does. Raises `Unreachable` if nobody answers at first, `Refused`, with
+    what came, if the answer is a no or not a feed's. Its plain form is built in the lesson `03_ask_smarter`, as
+    `hear_events`.
     """
     reader = reader or Reader()
-    attempts = Attempts(url, reader)
-    # No limit on the whole answer, which never ends; three missing heartbeats mean that the server is gone.
-    async with one_connection(ClientTimeout(sock_connect=ANSWER_TIMEOUT_S, sock_read=3 * HEARTBEAT_S)) as session:
-        while True:
-            reader.asks().wasted = False  # the answer to this one request is the whole stream
-            headers = {"Accept": "text/event-stream"}
-            if reader.epoch is not None:
-                headers["Last-Event-ID"] = f"{reader.epoch}-{reader.seq}"
-            query = {} if reader.epoch is not None else reader.position()
-            try:
-                async with session.get(url, params=query, headers=headers) as response:
-                    if response.status >= 400:
-                        await read_json(response)  # raises Refused with the server's sentence
-                    async with aclosing(read_events(response.content)) as events:
-                        async for event in events:
-                            message = json.loads(event["data"])
-                            if event.get("event") == "position":
-                                reader.place(message)
-                                await reader.opened()
-                                attempts.succeeded()
-                            elif (delivery := reader.take(message)) is not None:
-                                yield delivery
-            except (ClientError, TimeoutError) as error:
-                attempts.failed(error)
-            await attempts.wait()
+    return streamed(url, reader, _Events(url, reader))
+
+
+class _Events:
+    """The client's side: one answer after the other, each an event stream."""
+
+    def __init__(self, url: str, reader: Reader):
+        self._url, self._reader = url, reader
+        self._client: Client | None = None
+        self._response: ClientResponse | None = None
+        self._events: AsyncGenerator[dict[str, str]] | None = None
+
+    async def open(self) -> Message:
+        position, headers = self._reader.position(), {"Accept": "text/event-stream"}
+        if self._reader.epoch is not None:
+            position, headers["Last-Event-ID"] = {}, f"{self._reader.epoch}-{self._reader.seq}"
+        # No limit on the whole answer, which never ends; three missing heartbeats mean that the server is gone.
+        limits = ClientTimeout(sock_connect=far_end.ANSWER_TIMEOUT_S, sock_read=3 * HEARTBEAT_S)
+        self._client = await Client(self._url, limits).__aenter__()
+        try:
+            async with asyncio.timeout(far_end.ANSWER_TIMEOUT_S):
+                response = await self._client.get(position, headers, "text/event-stream")
+        except TimeoutError as error:
+            raise Trouble from error
+        self._response, self._events = response, (events := read_events(response.content))
+        with reading(response):
+            async with asyncio.timeout(far_end.ANSWER_TIMEOUT_S):
+                first = await anext(events, {"data": ""})
+            if first.get("event") != "position":
+                raise NotOurs(first["data"])
+            return position_in(first["data"])
+
+    async def news(self) -> Message:
+        assert self._response is not None and self._events is not None
+        with reading(self._response):
+            async for event in self._events:
+                if not event.get("event"):  # one with a type of its own is none of ours
+                    return update_in(event["data"])
+        raise Trouble
+
+    async def close(self) -> None:
+        client, response, events = self._client, self._response, self._events
+        self._client = self._response = self._events = None
+        if events is not None:
+            await events.aclose()
+        if response is not None:
+            response.close()
+        if client is not None:
+            await client.__aexit__()
 
 
 async def read_events(stream: StreamReader | AsyncIterable[bytes]) -> AsyncGenerator[dict[str, str]]:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TypedDict
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from typing import Any, TypedDict
+from urllib.parse import parse_qsl, urlsplit
 from weakref import WeakKeyDictionary
 
 import websockets
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
-from wsdemo.feed import Feed, News, Position, read_position
+from wsdemo import far_end
+from wsdemo.far_end import Message, NotOurs, Reply, Trouble, position_in, update_in
+from wsdemo.feed import MAX_MESSAGE_BYTES, Feed, News, Position, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Attempts, Delivery, Reader, Refused
+from wsdemo.reader import Delivery, Reader
 from wsdemo.tasks import background
+from wsdemo.transports.habits import streamed
 
 
 class _Limits(TypedDict):
@@ -32,7 +35,7 @@ class _Limits(TypedDict):
     close_timeout: float
 
 
-LIMITS: _Limits = {"compression": None, "max_size": 64 * 1024, "close_timeout": 1}
+LIMITS: _Limits = {"compression": None, "max_size": MAX_MESSAGE_BYTES, "close_timeout": 1}
 """For both sides: bytes a message, and seconds that a closing handshake may take."""
 MAX_BUFFERED_BYTES = 256 * 1024
 """What may wait for one reader in the server's memory. A reader that falls further behind is cut off and resumes."""
@@ -130,27 +133,106 @@ class Push:
             self.readers[connection] = news.seq
 
 
-async def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
-    """Subscribe at `url` (such as "ws://127.0.0.1:8000/updates"); yield each update once, until cancelled.
+def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
+    """Subscribe at `url` (such as "ws://127.0.0.1:8000/updates"); yield each update once, of one history.
 
     A connection that breaks is made again after growing, jittered waits, and resumes where it broke off. Raises
-    `Unreachable` if nobody answers at first, `Refused` when the server says no. Built in `05_push_the_news`.
+    `Unreachable` if nobody answers at first, `Refused`, with what came, if the answer is a no or not a feed's. Who
+    leaves says goodbye (close code 1000). Built in `05_push_the_news`.
     """
     reader = reader or Reader()
-    attempts = Attempts(url, reader)
-    while True:
-        reader.asks().wasted = False  # the answer to this one request is the whole stream
+    return streamed(url, reader, _Subscription(url, reader))
+
+
+class _Subscription:
+    """The client's side: one connection after the other."""
+
+    def __init__(self, url: str, reader: Reader):
+        self._url, self._reader = url, reader
+        self._connection: ClientConnection | None = None
+
+    async def open(self) -> Message:
+        position = self._reader.position()
+        self._connection = await far_end.follow(self._url, lambda place: _open(far_end.address(place, position)))
         try:
-            # proxy=None: the library would otherwise send even loopback traffic through HTTP_PROXY.
-            async with connect(f"{url}?{urlencode(reader.position())}", proxy=None, **LIMITS) as connection:
-                reader.place(json.loads(await connection.recv()))
-                await reader.opened()
-                attempts.succeeded()
-                async for text in connection:
-                    if (delivery := reader.take(json.loads(text))) is not None:
-                        yield delivery
-        except websockets.InvalidStatus as error:
-            raise Refused(error.response.status_code, error.response.body.decode().strip()) from error
+            async with asyncio.timeout(far_end.ANSWER_TIMEOUT_S):
+                return await self._read(position_in)
+        except TimeoutError as error:
+            raise Trouble(Reply(101, "a WebSocket")) from error
+
+    async def news(self) -> Message:
+        return await self._read(update_in)
+
+    async def _read(self, kind: Callable[[str | bytes], Message]) -> Message:
+        assert self._connection is not None
+        try:
+            return kind(await self._connection.recv())
+        except NotOurs as error:
+            raise Trouble(Reply(101, "a WebSocket message", error.body)) from error
         except (OSError, websockets.WebSocketException) as error:
-            attempts.failed(error)
-        await attempts.wait()
+            raise Trouble(Reply(101, "a WebSocket", str(error).encode())) from error
+
+    async def close(self) -> None:
+        # Not left to the library's `async with`, which calls leaving within its block an internal error (1011).
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                await connection.close()
+            except asyncio.CancelledError:  # no patience for the answer; the goodbye is on its way
+                connection.transport.abort()
+                raise
+
+
+async def _open(address: str) -> ClientConnection:
+    try:
+        # proxy=None: the library would otherwise send even loopback traffic through HTTP_PROXY.
+        return await connect(
+            address, proxy=None, create_connection=_Caller, open_timeout=far_end.ANSWER_TIMEOUT_S, **LIMITS
+        )
+    except (OSError, websockets.WebSocketException) as error:
+        raise Trouble from error
+
+
+class _Caller(ClientConnection):
+    """The client's side of a connection. It keeps the beginning of an answer that turns out to be no handshake.
+
+    The library shows such an answer only once it has all of it, which for a stream is never.
+    """
+
+    _came = b""
+
+    async def handshake(self, *arguments: Any, **options: Any) -> None:
+        try:
+            await super().handshake(*arguments, **options)
+        except websockets.InvalidStatus as error:
+            answer = error.response
+            raise Trouble(
+                Reply.of(answer.status_code, answer.headers.raw_items(), bytes(answer.body or b""))
+            ) from error
+        except websockets.WebSocketException as error:
+            raise Trouble(_read_head(self._came) if self._came else None) from error
+
+    def data_received(self, data: bytes) -> None:
+        if self.response is None and len(self._came) < far_end.WORDS_BYTES:
+            had_head = b"\r\n\r\n" in self._came
+            self._came += data
+            if not had_head and b"\r\n\r\n" in self._came and _read_head(self._came).status != 101:
+                self.loop.call_later(far_end.WORDS_S, self._hang_up)
+        super().data_received(data)
+
+    def _hang_up(self) -> None:
+        if self.response is None:
+            self.transport.abort()
+
+
+def _read_head(came: bytes) -> Reply:
+    """Return what these first bytes of an answer are."""
+    head, _, body = came.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    protocol, _, rest = first.partition(" ")
+    if not (protocol.startswith("HTTP/") and rest[:3].isdecimal()):
+        return Reply(0, body=came)
+    headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+    if ("transfer-encoding", "chunked") in [(name.lower(), value.lower()) for name, value in headers]:
+        body = body.partition(b"\r\n")[2]  # without the first chunk's size
+    return Reply.of(int(rest[:3]), headers, body)

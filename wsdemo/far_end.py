@@ -1,0 +1,282 @@
+"""Whatever is at the other end of `hear`: one rule for all transports. Knows no transport and no library.
+
+    what comes                                      at first        after a first answer of ours
+    nobody, or silence                              Unreachable     a fault of the line: wait, ask again
+    an answer that is not ours, cut or unreadable   Refused         the same
+    "busy": 408, 425, 429, 5xx                      Refused         the same, not before its Retry-After
+    "no": any other 4xx                             Refused         Refused
+
+Waits grow from one attempt to the next, are jittered, and are short again once an attempt has brought something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol, TypeVar
+from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
+
+ANSWER_TIMEOUT_S = 10.0
+"""How long a far end may stay silent that has no reason to hold its answer back."""
+LONGEST_WAIT_S = 10.0
+"""What waits grow to. A connection that stood for so long was in order, however it ended."""
+MOST_RETRY_AFTER_S = 300.0
+"""A server that asks for more patience is asked again all the same: it may be another one by then."""
+AT_ONCE_S = 1.0
+"""An empty answer that comes sooner was not held back for news."""
+WORDS_BYTES, WORDS_S = 2048, 0.5
+"""How much of an answer that is not ours is read, and for how long, so that it can be quoted."""
+_MOST_QUOTED = 200
+_MOST_MOVES = 5
+_BUSY = frozenset({408, 425, 429})
+_MOVED = frozenset({301, 302, 303, 307, 308})
+
+Message = dict[str, Any]
+"""What came as JSON."""
+T = TypeVar("T")
+
+
+class Refused(RuntimeError):
+    """A server said no, or what answers is not ours.
+
+    status: the HTTP status, 0 for an answer that is not even HTTP; content_type, words: the kind and the beginning of
+    what came, empty where nothing is known of them.
+    """
+
+    def __init__(self, status: int, reason: str, content_type: str = "", words: str = ""):
+        super().__init__(f"the server refused ({status or 'not HTTP'}): {reason}")
+        self.status, self.content_type, self.words = status, content_type, words
+
+
+class Unreachable(RuntimeError):
+    """Nobody answered at the address when the reader first asked."""
+
+    def __init__(self, url: str, error: BaseException):
+        super().__init__(f"nothing answers at {url} ({error or type(error).__name__}); is the server running there?")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a far end sent in place of news: the status (0 if it is not HTTP), some headers, the start of the body."""
+
+    status: int
+    content_type: str = ""
+    body: bytes = b""
+    retry_after: str = ""
+    location: str = ""
+
+    @classmethod
+    def of(cls, status: int, headers: Iterable[tuple[str, str]], body: bytes = b"") -> Reply:
+        """Make one from the headers as a library gives them."""
+        first: dict[str, str] = {}
+        for name, value in headers:
+            first.setdefault(name.lower(), value)
+        kind = first.get("content-type", "").partition(";")[0].strip().lower()
+        return cls(status, printable(kind), body, first.get("retry-after", ""), first.get("location", ""))
+
+    @property
+    def is_no(self) -> bool:
+        return 400 <= self.status < 500 and self.status not in _BUSY
+
+    def retry_after_s(self) -> float:
+        """Return how long the server asks to be left alone, in seconds or as a date (RFC 9110, section 10.2.3)."""
+        text = self.retry_after.strip()
+        if text.isascii() and text.isdecimal():
+            wait_s = float(text)
+        else:
+            try:
+                moment = parsedate_to_datetime(text)
+                wait_s = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()
+            except (TypeError, ValueError, OverflowError):
+                return 0.0
+        return min(max(0.0, wait_s), MOST_RETRY_AFTER_S)
+
+    def moved(self, url: str) -> str | None:
+        """Return where this redirect of `url` leads, None for what is none or leads to another kind of address."""
+        try:
+            place = urljoin(url, self.location)
+            kinds = {kind := urlsplit(url).scheme, f"{kind}s"}  # never back from https to http
+            return place if self.status in _MOVED and self.location and urlsplit(place).scheme in kinds else None
+        except ValueError:
+            return None
+
+    def refused(self) -> Refused:
+        """Return the error that says what came: the server's own sentence, or the beginning of what is not ours."""
+        words = printable(self.body)
+        reason = self._sentence()
+        if reason is None:
+            reason = f"{self.content_type or 'something without a content type'} came"
+            reason += f", {words!r}" if words else ", with nothing in it that can be read"
+            if self.location:
+                reason += f", which points to {printable(self.location)!r}"
+            if self.status < 400:
+                reason += "; is this the address of a feed's updates, by this transport?"
+        return Refused(self.status, reason, self.content_type, words)
+
+    def _sentence(self) -> str | None:
+        try:
+            message = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        error = message.get("error") if isinstance(message, dict) else None
+        return printable(error) if isinstance(error, str) and error else None
+
+
+class Trouble(Exception):
+    """What a transport raises when an attempt fails, whatever its library says. reply: what came, None if nothing."""
+
+    def __init__(self, reply: Reply | None = None):
+        super().__init__(reply)
+        self.reply = reply
+
+
+class NotOurs(ValueError):
+    """What came cannot be read as what a feed sends. body: what it was."""
+
+    def __init__(self, body: str | bytes):
+        super().__init__(printable(body))
+        self.body = body.encode(errors="replace") if isinstance(body, str) else body
+
+
+class Tally(Protocol):
+    """Where failures are counted: a `Reader`."""
+
+    failures: int
+
+
+class Attempts:
+    """The attempts of one call of `hear` to reach its far end, judged by the rule above."""
+
+    def __init__(self, url: str, tally: Tally):
+        self._url, self._tally = url, tally
+        self._reached = False
+        self._in_a_row = 0
+        self._retry_after_s = 0.0
+        self._standing_since: float | None = None
+
+    def reached(self) -> None:
+        """Note an answer of ours: from now on whatever is not a clear no is a fault of the line."""
+        self._reached = True
+        self._standing_since = time.monotonic()
+
+    def succeeded(self) -> None:
+        """Note that this attempt has brought what it was made for: the next wait is a short one again."""
+        self._in_a_row = 0
+
+    def failed(self, trouble: Trouble) -> None:
+        """Count a fault of the line. Raises `Unreachable` or `Refused` where the rule says so."""
+        reply, cause = trouble.reply, trouble.__cause__ or trouble
+        if reply is not None and (reply.is_no or not self._reached):
+            raise reply.refused() from cause
+        if not self._reached:
+            raise Unreachable(self._url, cause) from cause
+        self._tally.failures += 1
+        self._retry_after_s = reply.retry_after_s() if reply else 0.0
+        if self._standing_since is not None and time.monotonic() - self._standing_since >= LONGEST_WAIT_S:
+            self._in_a_row = 0
+
+    async def wait(self) -> None:
+        """Wait before the next attempt: longer each time, until one succeeds."""
+        attempt, at_least_s = self._in_a_row, self._retry_after_s
+        self._in_a_row, self._retry_after_s, self._standing_since = attempt + 1, 0.0, None
+        await pause(attempt, at_least_s=at_least_s)
+
+
+async def pause(attempt: int, longest_s: float = LONGEST_WAIT_S, *, at_least_s: float = 0.0) -> None:
+    """Wait before reconnecting for the nth time in a row (0, 1, 2 …): growing, and jittered.
+
+    Without the jitter, every client of a restarted server would come back in the same instant. at_least_s: what the
+    server asked for, to which the wait is added for the same reason.
+    """
+    await asyncio.sleep(at_least_s + random.uniform(0.5, 1.0) * min(longest_s, 0.05 * 2 ** min(attempt, 10)))
+
+
+async def follow(url: str, ask: Callable[[str], Awaitable[T]]) -> T:
+    """Return what `ask` finds at `url`, or where that redirects to.
+
+    Not left to the libraries: they would drop the reader's position where the redirect does not repeat it, and so lose
+    updates in silence. A redirect to where nobody answers is what came.
+    """
+    moved: Trouble | None = None
+    for _ in range(_MOST_MOVES):
+        try:
+            return await ask(url)
+        except Trouble as trouble:
+            if trouble.reply is None and moved is not None:
+                raise moved from trouble
+            place = trouble.reply.moved(url) if trouble.reply else None
+            if place is None:
+                raise
+            url, moved = place, trouble
+    assert moved is not None
+    raise moved
+
+
+def address(url: str, position: Mapping[str, str]) -> str:
+    """Return `url` with a reader's position in its query. What stood there stays, but for an older position."""
+    parts = urlsplit(url)
+    kept = [pair for pair in parts.query.split("&") if pair and pair.partition("=")[0] not in position]
+    query = "&".join(kept + ([urlencode(position)] if position else []))
+    return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
+
+
+def printable(text: str | bytes) -> str:
+    """Return the first words of what a stranger sent, on one line, with nothing in it that a terminal would obey."""
+    text = text[:WORDS_BYTES]
+    whole = " ".join((text if isinstance(text, str) else text.decode(errors="replace")).split())
+    shown = "".join(char if char.isprintable() else "\ufffd" for char in whole[:_MOST_QUOTED])
+    return shown + "…" * (len(whole) > _MOST_QUOTED)
+
+
+_POSITION = {"epoch": str, "seq": int, "recovered": bool}
+_UPDATE = {"seq": int, "published_at_ns": int}
+
+
+def position_in(text: str | bytes) -> Message:
+    """Return a feed's position. Raises `NotOurs` if this is none; so do the next two."""
+    return _read(text, _is_position)
+
+
+def update_in(text: str | bytes) -> Message:
+    """Return an update's message."""
+    return _read(text, _is_update)
+
+
+def answer_in(text: str | bytes) -> Message:
+    """Return a feed's answer: its position and what is new, all of it looked at before any is taken."""
+    return _read(text, _is_answer)
+
+
+def _read(text: str | bytes, is_ours: Callable[[Any], bool]) -> Message:
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise NotOurs(text) from error
+    if not is_ours(message):
+        raise NotOurs(text)
+    whole: Message = message
+    return whole
+
+
+def _has(message: Any, fields: Mapping[str, type]) -> bool:
+    # Not isinstance: True is an int to Python, and no number to JSON.
+    return isinstance(message, dict) and all(type(message.get(name)) is kind for name, kind in fields.items())
+
+
+def _is_position(message: Any) -> bool:
+    return _has(message, _POSITION)
+
+
+def _is_update(message: Any) -> bool:
+    return _has(message, _UPDATE) and "data" in message
+
+
+def _is_answer(message: Any) -> bool:
+    updates = message.get("updates") if _is_position(message) else None
+    return isinstance(updates, list) and all(map(_is_update, updates))
