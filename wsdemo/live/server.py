@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -41,7 +42,7 @@ from wsdemo.live.sessions import (
     read_transport,
 )
 from wsdemo.meter import Meter, listen
-from wsdemo.pages.web import CONTENT_TYPES, content_type, policy_name, security_headers
+from wsdemo.pages.web import CONTENT_TYPES, content_type, policy_name, security_headers, shared_files
 from wsdemo.processes.children import say
 from wsdemo.processes.jobs import LiveAbout, LiveJob
 from wsdemo.tasks import background
@@ -135,10 +136,8 @@ class LiveServer:
         # The files are named one by one: what is not listed here cannot be asked for.
         land = resources.files("wsdemo") / "data" / "land.json"
         app.add_routes([_file("/land.json", land.read_bytes())])
-        for path in PAGE.rglob("*"):
-            if path.suffix in CONTENT_TYPES:
-                name = path.relative_to(PAGE).as_posix()
-                app.add_routes([_file("/" if name == "index.html" else f"/{name}", path.read_bytes())])
+        for name, path in _page_files().items():
+            app.add_routes([_file(name, path.read_bytes())])
         return app
 
     async def _config(self, _: web.Request) -> web.Response:
@@ -179,6 +178,12 @@ class LiveServer:
     async def _end(self, request: web.Request) -> web.Response:
         self.sessions.end(self.sessions.find(request.match_info["id"]).id)
         return web.json_response({})
+
+
+def _page_files() -> dict[str, Path]:
+    """Return the page's files, each by the path at which it is served."""
+    own = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.suffix in CONTENT_TYPES}
+    return {"/" if name == "index.html" else f"/{name}": path for name, path in own.items()} | shared_files()
 
 
 def _file(name: str, body: bytes) -> web.RouteDef:

@@ -1,5 +1,7 @@
 /** Every text of the page, in English and Chinese, and how numbers are written in each. */
 
+import { Words, preferred } from "./shared/words.js";
+
 const TEXTS = {
   en: {
     title: "Pull and push hear the same earthquakes",
@@ -148,46 +150,29 @@ const TEXTS = {
 
 export const LANGUAGES = Object.keys(TEXTS);
 
-/** Return the first of the browser's languages that the page speaks. */
-export function preferred(languages = navigator.languages) {
-  const spoken = languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in TEXTS);
-  return spoken ?? "en";
-}
-
 /** The texts of one language. */
-export class Texts {
-  constructor(language) {
-    this.language = language;
-    this.locale = language === "zh" ? "zh-CN" : "en-GB";
-    this.plural = new Intl.PluralRules(this.locale);
-    this.numbers = new Map();
+export class Texts extends Words {
+  #formats = new Map();
+
+  constructor(language = preferred(LANGUAGES)) {
+    super(TEXTS, language);
     this.when = new Intl.DateTimeFormat(this.locale, {
       weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit",
       hourCycle: "h23", timeZone: "UTC",
     });
   }
 
-  /** Return a text with `{name}` filled in; with a `count`, in the plural that goes with it. */
-  get(key, values = {}) {
-    const texts = TEXTS[this.language];
-    const text = texts[key] ?? texts[`${key}_${this.plural.select(values.count)}`] ?? texts[`${key}_other`];
-    return text.replace(/\{(\w+)\}/g, (_, name) => {
-      const value = values[name];
-      return typeof value === "number" ? this.number(value) : value;
-    });
-  }
-
   label(transport) {
-    return TEXTS[this.language].labels?.[transport.name] ?? transport.label;
+    return this.texts.labels?.[transport.name] ?? transport.label;
   }
 
   number(value, options = {}) {
     // Making a formatter is slow, and the table has thirty numbers four times a second.
     const key = JSON.stringify(options);
-    if (!this.numbers.has(key)) {
-      this.numbers.set(key, new Intl.NumberFormat(this.locale, options));
+    if (!this.#formats.has(key)) {
+      this.#formats.set(key, new Intl.NumberFormat(this.locale, options));
     }
-    return this.numbers.get(key).format(value);
+    return this.#formats.get(key).format(value);
   }
 
   share(value) {
