@@ -25,27 +25,30 @@ export class Panel {
     this.nodes.transport.addEventListener("change", () => actions.choose(this.nodes.transport.value));
   }
 
-  /** Say everything that depends on language, colours or transport. */
-  dress(texts, look) {
+  /** Say everything that depends on language or transport. */
+  dress(texts) {
     const { side, nodes } = this;
     const cased = side.name === "left" ? "Left" : "Right";
     Object.assign(this, { texts, cased });
-    this.root.style.setProperty("--mark", look.mark);
-    this.root.style.setProperty("--text", look.text);
     write(nodes.family, texts.get(side.transport.family));
     write(nodes.unseen, texts.get(`transport${cased}`));
     nodes.transport.replaceChildren(...this.transports.map((transport) => element("option", {
       value: transport.name, textContent: texts.label(transport), selected: transport.name === side.transport.name,
     })));
     write(nodes["late-label"], texts.get("late"));
-    this.map.setLook({
-      land: look.land, coast: look.coast, rim: look.rim, dot: look.mark, rest: look.rest, moves: look.moves,
-    });
+    nodes.offers.replaceChildren();
+  }
+
+  /** Take over how it looks: colours, letters, and whether things may move. */
+  setLook(look) {
+    const { texts, side, root } = this;
+    root.style.setProperty("--mark", look.mark);
+    root.style.setProperty("--text", look.text);
+    this.map.setLook(look);
     this.strip.setLook({
-      ink: look.ink, line: look.line, mark: look.mark, ground: look.card, font: look.font,
+      ...look,
       texts: { source: texts.get("source"), reader: texts.get(side.polls ? "readerPull" : "readerPush") },
     });
-    nodes.offers.replaceChildren();
   }
 
   /** Say the numbers of this moment. */

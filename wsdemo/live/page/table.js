@@ -7,12 +7,13 @@ const ROWS = ["requests", "wasted", "share", "poisson", "latency", "worst", "upd
 /** The table of every number, built once and filled in often. */
 export class Table {
   #cells = {};
+  #heads = {};
 
   constructor(table) {
     this.table = table;
   }
 
-  /** Build it in a language; sides: {left: transport, right: transport}, both with their colours. */
+  /** Build it in a language; sides: {left, right}, the transport of each. */
   build(texts, sides) {
     this.texts = texts;
     const head = element("thead");
@@ -20,10 +21,10 @@ export class Table {
     this.since = element("th", { scope: "col", rowSpan: 2 });
     names.append(this.since);
     const kinds = element("tr");
-    for (const [side, { transport, text }] of Object.entries(sides)) {
+    for (const [side, transport] of Object.entries(sides)) {
       const name = element("th", { scope: "colgroup", colSpan: 2, textContent: texts.label(transport) });
-      name.style.color = text;
       name.className = side;
+      this.#heads[side] = name;
       names.append(name);
       for (const kind of ["measured", "theory"]) {
         kinds.append(element("th", { scope: "col", textContent: texts.get(kind) }));
@@ -44,6 +45,13 @@ export class Table {
       body.append(line);
     }
     this.table.replaceChildren(head, body);
+  }
+
+  /** Take over the looks of both sides. */
+  setLook(looks) {
+    for (const [side, { text }] of Object.entries(looks)) {
+      this.#heads[side].style.setProperty("--text", text);
+    }
   }
 
   /** Fill in {left, right} as `numbers` gives them. */
