@@ -198,13 +198,14 @@ def test_the_interval_moves_prediction_and_polls(page):
     slider = page.get_by_label("Interval between two polls")
     slider.focus()
     page.keyboard.press("Home")
-    now = wait_until(page, "s.intervalS === 0.1 && s.sinceS > 0 && s.sides.left.answered >= 10")
+    now = wait_until(page, "s.intervalS === 0.1 && s.sinceS > 0 && s.sides.left.expected.requests >= 30")
     assert now["sides"]["left"]["expected"]["latency"] == pytest.approx(0.05, abs=0.02)
     assert slider.get_attribute("aria-valuetext") == "0.1\u202fs"
     assert now["sides"]["left"]["requests"] == pytest.approx((now["nowS"] - now["sinceS"]) / 0.1, abs=2.5)
     page.keyboard.press("End")
     now = wait_until(page, f"s.intervalS === 10 && s.sinceS > {now['nowS']} && s.nowS - s.sinceS > 1")
-    assert now["sides"]["left"]["expected"]["latency"] == pytest.approx(5, abs=0.05)
+    assert now["sides"]["left"]["expected"]["law"] == pytest.approx(5, abs=0.05)
+    assert now["sides"]["left"]["expected"]["latency"] is None  # no poll yet, so nothing can be said of any
     assert now["sides"]["left"]["requests"] == 0
 
 
@@ -234,6 +235,123 @@ def test_restart_and_speed_begin_a_new_run(page):
     page.get_by_role("button", name="Restart").click()
     now = wait_until(page, "s.startS === 0 && s.sides.right.heard >= 3")
     assert now["speed"] == 3600 and now["nowS"] < 5
+
+
+def test_left_then_right_changed_inside_one_handshake(browser, server):  # noqa: F811
+    """The left side's stream is asked for, the right side is changed before it opens: it was asked for once."""
+    with opened(browser, server.url) as page:
+        wait_until(page, "s.sides.left.heard >= 1")
+        held = []
+        page.route("**/updates**", lambda route: held.append(route))
+        page.locator(".left .transport").select_option("sse")
+        wait_until(page, "s.sides.left.transport === 'sse' && s.sides.left.requests === 1")
+        while not held:
+            page.wait_for_timeout(20)
+        page.locator(".right .transport").select_option("long_polling")
+        wait_until(page, "s.sides.right.transport === 'long_polling'")
+        page.unroute("**/updates**")  # which lets what was held go on
+        now = wait_until(page, "s.sides.left.state === 'open' && s.sides.right.heard >= 2 && s.sides.left.heard >= 2")
+        assert (now["sides"]["left"]["requests"], now["sides"]["left"]["measured"]["judged"]) == (1, 1)
+        assert now["sides"]["left"]["expected"]["requests"] == 1
+
+
+def test_a_held_long_poll_is_counted_across_a_change(browser):  # noqa: F811
+    """Two quakes a minute: it is still held when the interval changes, and one request is what there is."""
+    with in_background(LiveServer(speed=12, interval_s=0.5)) as server, opened(browser, server.url) as page:
+        page.locator(".right .transport").select_option("long_polling")
+        wait_until(page, "s.sides.right.transport === 'long_polling' && s.sides.right.requests >= 1")
+        page.get_by_label("Interval between two polls").focus()
+        page.keyboard.press("Home")
+        now = wait_until(page, "s.intervalS === 0.1 && s.sinceS > 0 && s.sides.left.answered >= 3")
+        right = now["sides"]["right"]
+        assert right["requests"] == right["expected"]["requests"] >= 1
+
+
+def test_pause_and_go_on_is_in_no_count_and_in_theory(page):
+    """A stream and a long poll are asked for again, which is said; the numbers beside each other agree."""
+    page.locator(".left .transport").select_option("long_polling")
+    wait_until(page, "s.sides.left.transport === 'long_polling' && s.sides.left.heard >= 2 && s.sides.right.heard >= 2")
+    paused(page)
+    page.get_by_role("button", name="Go on").click()
+    wait_until(page, "s.sides.right.state === 'open' && s.sides.left.state === 'open'")
+    now = paused(page)
+    right = now["sides"]["right"]
+    assert right["requests"] == right["expected"]["requests"] == 2
+
+
+def test_what_failed_is_not_in_the_labels_count(page):
+    """Its share is that of the answers, so its count is, too; the table has all requests."""
+    wait_until(page, "s.sides.left.answered >= 3")
+    page.route("**/updates?**", lambda route: route.abort())
+    wait_until(page, "s.sides.left.failures >= 2")
+    page.unroute_all(behavior="wait")
+    page.watch.complaints.clear()  # the browser's own, of what was cut
+    wait_until(page, "s.sides.left.answered >= 6")
+    left = paused(page)["sides"]["left"]
+    assert left["measured"]["judged"] == left["answered"] == left["requests"] - left["failures"]
+    expect(page.locator(".left .vain-label")).to_have_text(f"of {left['measured']['judged']} requests wasted")
+    assert left["measured"]["share"] == left["wasted"] / left["measured"]["judged"]
+
+
+def test_a_slider_in_motion_makes_no_count_wrong(browser):  # noqa: F811
+    """While it moves, what is measured goes by the interval that was: nothing is called not made that was not due."""
+    with in_background(LiveServer(speed=SPEED, interval_s=10)) as server, opened(browser, server.url) as page:
+        wait_until(page, "s.nowS > 3")
+        seen = page.evaluate("""async () => {
+            const slider = document.querySelector("#interval");
+            const seen = [];
+            for (let i = 0; i < 20; i += 1) {
+                slider.valueAsNumber = i % 2;
+                slider.dispatchEvent(new Event("input"));
+                await new Promise((next) => requestAnimationFrame(next));
+                seen.push(wsdemo.snapshot());
+            }
+            return seen;
+        }""")
+        assert {now["intervalS"] < 0.2 for now in seen} == {True} and {now["sinceS"] for now in seen} == {0}
+        assert {now["sides"]["left"]["notMade"] for now in seen} == {0}
+        assert {now["sides"]["left"]["expected"]["requests"] for now in seen} == {0}
+
+
+def test_bytes_are_counted_from_the_change_on(browser):  # noqa: F811
+    """What the last beat did not know of yet belongs to the time before: 20 polls, and then none."""
+    with in_background(LiveServer(speed=SPEED, interval_s=0.1)) as server, opened(browser, server.url) as page:
+        held = []
+        page.route("**/beat", lambda route: held.append(route))
+        wait_until(page, "s.sides.left.answered >= 20")
+        page.get_by_label("Interval between two polls").focus()
+        page.keyboard.press("End")
+        wait_until(page, "s.intervalS === 10 && s.sinceS > 0")
+        page.unroute("**/beat")  # which lets what was held go on
+        page.wait_for_timeout(2500)  # two beats
+        left = snapshot(page)["sides"]["left"]
+        assert left["requests"] == 0 and left["measured"]["bytes"] < 1500  # a poll on its way when it changed
+
+
+def test_counters_of_a_port_that_was_are_not_those_of_the_next(page):
+    """An answer of before the change of a side comes after it: nothing is counted twice."""
+    wait_until(page, "s.sides.left.answered >= 3")
+    counted = page.evaluate("""async () => {
+        const { Run } = await import("./run.js");
+        const row = { habit: "asks", scheme: "http", hear() {} };
+        const transports = [{ ...row, name: "one" }, { ...row, name: "other" }];
+        const sides = { left: "one", right: "one" };
+        const config = { sides, speed: 1, interval_s: 1, rate_per_s_at_speed_1: 1, week_s: 9 };
+        const run = new Run(config, transports, { now: () => 0, best: null });
+        run.watcher = { begun() {}, heard() {}, asked() {}, recast() {}, changed() {} };
+        run.begin(1, 0);
+        run.goOn({ epoch: "e", t0_ms: 0, ports: { left: 1, right: 2 } });
+        const side = (port, bytes) => ({ port, bytes_sent: bytes, bytes_received: 0 });
+        run.beat({ sides: { left: side(1, 700), right: side(2, 50) } });
+        run.recast(run.sides.left, "other");
+        run.beat({ sides: { left: side(1, 900), right: side(2, 60) } });
+        run.sides.left.connect(3);
+        run.beat({ sides: { left: side(1, 900), right: side(2, 55) } });
+        run.beat({ sides: { left: side(3, 40), right: side(2, 70) } });
+        const { left, right } = run.numbers();
+        return [left.measured.bytes, right.measured.bytes];
+    }""")
+    assert counted == [40, 20]
 
 
 def test_one_page_changes_nothing_for_another(browser, server):  # noqa: F811

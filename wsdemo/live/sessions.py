@@ -126,7 +126,8 @@ class Session:
     def beat(self) -> dict[str, object]:
         """Note that its page is there, and return how things stand: the newest seq, and each side's counters."""
         self.heard_at_s = time.monotonic()
-        return {"seq": self.feed.seq, "sides": {name: side.meter.snapshot() for name, side in self._sides.items()}}
+        sides = {name: side.meter.snapshot() | {"port": side.port} for name, side in self._sides.items()}
+        return {"seq": self.feed.seq, "sides": sides}
 
     def is_over(self, now_s: float) -> bool:
         """Whether its page must be gone. A page in the background may speak once a minute, but holds connections."""

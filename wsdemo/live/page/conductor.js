@@ -1,6 +1,7 @@
 /** Leads the run: does to it what a person wants, and keeps a server playing it. It knows no view but the note. */
 
 import { onlyTrouble } from "./net.js";
+import { both } from "./run.js";
 import { Session } from "./session.js";
 
 const SETTLE_MS = 150;
@@ -31,7 +32,7 @@ export class Conductor {
     this.run.intervalS = seconds;
     this.run.watcher.changed();
     clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => this.run.measureAnew(), SETTLE_MS); // a slider in motion passes many values
+    this.#settling = setTimeout(() => this.#measureAnew(), SETTLE_MS); // a slider in motion passes many values
   }
 
   async pause() {
@@ -62,6 +63,7 @@ export class Conductor {
       return;
     }
     run.recast(side, name);
+    this.#countBytes();
     if (run.paused) {
       return; // the next session will be asked for with it
     }
@@ -71,6 +73,29 @@ export class Conductor {
     }
     // One after the other: of two changes, the later must be the one that stays.
     this.#changing = this.#changing.then(() => this.#change(side, name));
+  }
+
+  #measureAnew() {
+    this.run.measureAnew();
+    this.#countBytes();
+  }
+
+  /** Let the bytes be counted from now on. The server's counters of now are not here yet, so they are asked for. */
+  async #countBytes() {
+    const { run, session } = this;
+    const { sinceS } = run.schedule;
+    const ports = both((name) => run.sides[name].port);
+    if (session.id === null) {
+      return;
+    }
+    try {
+      const counters = await session.counters();
+      if (run.schedule.sinceS === sinceS) {
+        run.countBytesFrom(counters, ports);
+      }
+    } catch (error) {
+      onlyTrouble(error); // then the last second before the change is counted, too
+    }
   }
 
   async #change(side, name) {

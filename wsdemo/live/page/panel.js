@@ -56,7 +56,7 @@ export class Panel {
     const { texts, nodes, side } = this;
     write(nodes.habit, texts.get(`habit.${side.transport.habit}`, { interval: texts.plain(intervalS) }));
     write(nodes.vain, measured.share === null ? "–" : texts.share(measured.share));
-    write(nodes["vain-label"], texts.get("vain", { count: measured.requests }));
+    write(nodes["vain-label"], texts.get("vain", { count: measured.judged }));
     write(nodes.late, measured.latency === null ? "–" : texts.duration(measured.latency));
     this.#showLast();
     this.#showState(paused);

@@ -31,7 +31,7 @@ export class Run {
     Object.assign(this, { config, transports, clock, speed: config.speed, intervalS: config.interval_s });
     this.schedule = new Schedule(0);
     const told = {
-      heard: (side, update) => this.watcher.heard(side, update, this.schedule.learn(update.seq, update.atS)),
+      heard: (side, update) => this.watcher.heard(side, update, this.#learn(update)),
       asked: (side, request) => this.watcher.asked(side, request),
       changed: () => this.watcher.changed(),
     };
@@ -94,7 +94,7 @@ export class Run {
     const sinceS = this.nowS();
     this.schedule.restart(sinceS, this.intervalS);
     for (const name of SIDES) {
-      this.sides[name].setTimetable(sinceS, this.intervalS);
+      this.sides[name].setTimetable(sinceS, this.intervalS, this.schedule.seq);
       this.#bytes[name].base = this.#bytes[name].before + this.#bytes[name].now;
     }
     this.watcher.changed();
@@ -104,6 +104,7 @@ export class Run {
   recast(side, name) {
     side.disconnect();
     side.transport = this.#find(name);
+    side.port = null; // what its old port has counted is kept, and must not be counted again
     this.#keepBytes(side.name);
     this.measureAnew();
     this.watcher.recast();
@@ -117,7 +118,21 @@ export class Run {
 
   takeBytes({ sides }) {
     for (const name of SIDES) {
-      this.#bytes[name].now = sides[name].bytes_sent + sides[name].bytes_received;
+      const { port, bytes_sent: sent, bytes_received: received } = sides[name];
+      if (port === this.sides[name].port) {
+        this.#bytes[name].now = Math.max(this.#bytes[name].now, sent + received); // answers may overtake each other
+      }
+    }
+  }
+
+  /**
+   * Count the bytes from these counters on: the last beat did not know of the last second before a change.
+   * ports: those of the sides when it changed. Only what they counted belongs to the time before.
+   */
+  countBytesFrom(counters, ports) {
+    this.takeBytes(counters);
+    for (const name of SIDES.filter((one) => ports[one] === this.sides[one].port)) {
+      this.#bytes[name].base = this.#bytes[name].before + this.#bytes[name].now;
     }
   }
 
@@ -128,7 +143,8 @@ export class Run {
 
   /** Every number of this moment, for both sides. */
   numbers() {
-    const { schedule, intervalS, delayS } = this;
+    const { schedule, delayS } = this;
+    const { intervalS } = schedule; // the one that counts: a slider in motion is ahead of it
     const ratePerS = this.speed * this.config.rate_per_s_at_speed_1;
     const nowS = this.nowS();
     return both((name) => {
@@ -148,6 +164,15 @@ export class Run {
         return { transport: transport.name, state: state.kind, seq, lost, ...tally, ...now[name] };
       }),
     };
+  }
+
+  /** Take over an update that a side has heard; return whether it is new to both. */
+  #learn({ seq, atS }) {
+    const isNew = this.schedule.learn(seq, atS);
+    if (isNew) {
+      SIDES.forEach((name) => this.sides[name].walk.learn(seq, atS));
+    }
+    return isNew;
   }
 
   #find(name) {

@@ -180,7 +180,7 @@ export class Screen {
   }
 
   #drawChart(nowS) {
-    this.chart.draw(nowS, both((name) => this.#shown[name].expected.latency));
+    this.chart.draw(nowS, both((name) => this.#shown[name].expected.law));
   }
 
   #fill() {

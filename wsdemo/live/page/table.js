@@ -56,7 +56,7 @@ export class Table {
 
   /** Fill in {left, right} as `numbers` gives them. */
   fill(both, sinceS) {
-    write(this.since, this.texts.get("quantity", { since: this.texts.plain(Math.round(sinceS * 10) / 10) }));
+    write(this.since, this.texts.get("quantity", { since: `${this.texts.number(sinceS, { maximumFractionDigits: 1 })}\u202fs` }));
     for (const [side, kinds] of Object.entries(both)) {
       for (const kind of ["measured", "expected"]) {
         for (const row of ROWS) {

@@ -57,7 +57,8 @@ const TEXTS = {
     fineBytes: "Bytes are TCP payload in both directions, counted at the server's socket: headers are in, TCP's and"
       + " IP's own are not.",
     fineTheory: "Theory: wasted share 1 − Σ min(gap, T) / elapsed, or exp(−λT) for Poisson; mean latency T/2 + d"
-      + " with d = {delay}. Changing a control starts the measuring anew.",
+      + " with d = {delay}; for fewer than 30 polls, what their own times give. Changing a control starts the measuring"
+      + " anew.",
     fineData: "Data: U.S. Geological Survey, one week of 2018; Natural Earth.",
     connecting: "Connecting",
     open: "Connected",
@@ -124,8 +125,8 @@ const TEXTS = {
     bytes: "双向字节数",
     fineClock: "延迟按服务器的时钟计算；本页对该时钟的误差不超过 ±{error}（最近一分钟内最短往返时间的一半）。浏览器忙于绘图时会听得更晚。",
     fineBytes: "字节数是服务器套接字上双向的 TCP 载荷：包含 HTTP 头，不含 TCP 与 IP 自身的头。",
-    fineTheory: "理论：白问的比例为 1 − Σ min(间隔, T) / 已过时间，泊松过程为 exp(−λT)；平均延迟为 T/2 + d，d = {delay}。"
-      + "改变任何控件都会重新开始测量。",
+    fineTheory: "理论：白问的比例为 1 − Σ min(间隔, T) / 已过时间，泊松过程为 exp(−λT)；平均延迟为 T/2 + d，d = {delay}；"
+      + "轮询不足 30 次时，按这些轮询各自的时刻计算。改变任何控件都会重新开始测量。",
     fineData: "数据：美国地质调查局，2018 年的一周；Natural Earth。",
     connecting: "正在连接",
     open: "已连接",
