@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from browser import Watch, browser, in_background, jupyter_site  # noqa: F401 - browser is a fixture
@@ -413,6 +413,83 @@ def test_the_browsers_language_is_spoken(browser, server, locale, title, lang): 
         expect(page.locator("label[for=interval]")).not_to_have_text(first_label)
         switch.click()
         expect(page.locator("label[for=interval]")).to_have_text(first_label)
+
+
+def settings(page) -> dict:
+    now = wait_until(page, "s.sides.left.state === 'open' && s.sides.right.state === 'open'")
+    return {
+        "theme": page.locator("html").get_attribute("data-theme"),
+        "language": page.locator("html").get_attribute("lang"),
+        "interval": now["intervalS"],
+        "speed": now["speed"],
+        "left": now["sides"]["left"]["transport"],
+        "right": now["sides"]["right"]["transport"],
+    }
+
+
+CHOSEN = {"theme": "dark", "language": "zh-CN", "interval": 10, "speed": 600, "left": "sse", "right": "conditional"}
+
+
+def test_what_is_set_stands_in_the_address_and_survives_a_reload(browser, server):  # noqa: F811
+    """Theme, language, interval, speed and both transports; the page's history gets no entries by it."""
+    with opened(browser, server.url) as page:
+        assert "#" not in page.url
+        page.locator("#theme").click()
+        page.get_by_label("Interval between two polls").focus()
+        page.keyboard.press("End")
+        wait_until(page, "s.intervalS === 10 && s.sinceS > 0")
+        page.get_by_label("Replay").select_option("600")
+        page.locator(".left .transport").select_option("sse")
+        page.locator(".right .transport").select_option("conditional")
+        page.locator("#language").click()
+        assert settings(page) == CHOSEN
+        kept = page.url
+        assert dict(parse_qsl(urlsplit(kept).fragment)) == {
+            name: str(value).removesuffix("-CN") for name, value in CHOSEN.items()
+        }
+        page.reload()
+        assert settings(page) == CHOSEN and page.url == kept
+        assert page.evaluate("history.length") == 2  # about:blank, and the page
+        assert page.locator("#speed option:checked").get_attribute("value") == "600"
+        assert page.locator("#interval").input_value() == "100"
+
+
+def test_an_address_sets_the_page(browser, server):  # noqa: F811
+    """A link that a teacher sends; and a change of it by hand, which is another page."""
+    with opened(browser, f"{server.url}?from=a-mail#speed=7200&interval=2.5&left=long_polling") as page:
+        now = settings(page)
+        assert (now["speed"], now["interval"], now["left"]) == (7200, 2.5, "long_polling")
+        assert (now["right"], now["theme"], now["language"]) == ("websocket", None, "en-GB")
+        with page.expect_event("load"):
+            page.evaluate("void setTimeout(() => { location.hash = '#speed=60&language=zh'; })")
+        wait_until(page, "s.speed === 60")
+        assert settings(page)["language"] == "zh-CN"
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "theme=pink&language=tlh&interval=0&speed=-1&left=telnet&right=",
+        "theme=&language=&interval=&speed=&left=&right=",
+        "interval=NaN&speed=Infinity&left=__proto__&right=constructor&language=__proto__&theme=toString",
+        "interval=11&speed=1e9&interval=1&theme=%&language=%zz",
+        "&&&=&==%FF%00",
+        "interval=0x1&speed=[]&left=sse%00",
+    ],
+)
+def test_an_address_that_makes_no_sense_is_fallen_back_from(browser, server, fragment):  # noqa: F811
+    """Each value that cannot be is as if it were not there; nothing breaks, nothing complains."""
+    with opened(browser, f"{server.url}#{fragment}") as page:
+        now = settings(page)
+        interval = 1 if "0x1" in fragment else 0.5  # which is how JavaScript, too, writes one
+        assert now == {
+            "theme": None,
+            "language": "en-GB",
+            "interval": interval,
+            "speed": SPEED,
+            "left": "polling",
+            "right": "websocket",
+        }
 
 
 def test_both_languages_have_the_same_texts(page):

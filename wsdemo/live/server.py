@@ -148,6 +148,7 @@ class LiveServer:
                 "sides": FIRST,
                 "speed": self._speed,
                 "interval_s": self._interval_s,
+                "speed_range": SPEED_RANGE,
                 "interval_range_s": INTERVAL_RANGE_S,
                 "rate_per_s_at_speed_1": earthquakes(1.0).rate_per_s,
                 "week_start": WEEK_START,

@@ -3,6 +3,7 @@
 import { onlyTrouble } from "./net.js";
 import { both } from "./run.js";
 import { Session } from "./session.js";
+import { keep } from "./shared/address.js";
 
 const SETTLE_MS = 150;
 
@@ -25,6 +26,7 @@ export class Conductor {
   }
 
   setSpeed(speed) {
+    keep("speed", speed);
     this.begin({ speed, startS: this.run.weekS() });
   }
 
@@ -32,7 +34,7 @@ export class Conductor {
     this.run.intervalS = seconds;
     this.run.watcher.changed();
     clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => this.#measureAnew(), SETTLE_MS); // a slider in motion passes many values
+    this.#settling = setTimeout(() => this.#settle(), SETTLE_MS); // a slider in motion passes many values
   }
 
   async pause() {
@@ -62,6 +64,7 @@ export class Conductor {
     if (name === side.transport.name) {
       return;
     }
+    keep(side.name, name);
     run.recast(side, name);
     this.#countBytes();
     if (run.paused) {
@@ -75,7 +78,8 @@ export class Conductor {
     this.#changing = this.#changing.then(() => this.#change(side, name));
   }
 
-  #measureAnew() {
+  #settle() {
+    keep("interval", this.run.intervalS);
     this.run.measureAnew();
     this.#countBytes();
   }

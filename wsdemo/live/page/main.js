@@ -1,5 +1,6 @@
 /** The page: one run of the week, two sides that hear it. This module wires the others together. */
 
+import { withChoices } from "./choices.js";
 import { Clock } from "./clock.js";
 import { Conductor } from "./conductor.js";
 import { loadJson, loadTransport } from "./load.js";
@@ -12,7 +13,7 @@ watchForFaults((error) => note.fault(error));
 
 const [config, land] = await Promise.all([loadJson("config", ["transports"]), loadJson("land.json", ["rings"])]);
 const transports = await Promise.all(config.transports.map(loadTransport));
-const run = new Run(config, transports, new Clock());
+const run = new Run(withChoices(config), transports, new Clock());
 const conductor = new Conductor(run, note);
 const screen = new Screen(run, note, land.rings, conductor);
 run.watcher = screen;

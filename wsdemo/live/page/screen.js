@@ -1,11 +1,13 @@
 /** The screen: everything that is seen of a run, put together, dressed and drawn. What it shows is the run's. */
 
 import { Chart } from "./chart.js";
+import { chosenTheme } from "./choices.js";
 import { Controls } from "./controls.js";
 import { write } from "./dom.js";
 import { onPaper, pageLook, sideLook } from "./look.js";
 import { Panel } from "./panel.js";
 import { SIDES, both } from "./run.js";
+import { keep } from "./shared/address.js";
 import { Table } from "./table.js";
 import { LANGUAGES, Texts } from "./texts.js";
 
@@ -15,7 +17,7 @@ const CHART_MS = 100;
 const DESCRIBE_MS = 5000;
 
 export class Screen {
-  #theme = null;
+  #theme = chosenTheme();
   #dark = matchMedia("(prefers-color-scheme: dark)");
   #still = matchMedia("(prefers-reduced-motion: reduce)");
   #forced = matchMedia("(forced-colors: active)");
@@ -101,12 +103,13 @@ export class Screen {
 
   #changeTheme() {
     this.#theme = this.#isDark ? "light" : "dark";
-    document.documentElement.dataset.theme = this.#theme;
+    keep("theme", this.#theme);
     this.#dress();
   }
 
   #changeLanguage() {
     this.texts = this.note.texts = new Texts(LANGUAGES.find((language) => language !== this.texts.language));
+    keep("language", this.texts.language);
     this.#dress();
   }
 
@@ -127,6 +130,9 @@ export class Screen {
   /** Say and colour everything again: after a change of language, theme or transport. */
   #dress() {
     const { run, texts } = this;
+    if (this.#theme !== null) {
+      document.documentElement.dataset.theme = this.#theme;
+    }
     this.controls.dress(texts, { dark: this.#isDark, speed: run.speed });
     SIDES.forEach((name) => this.panels[name].dress(texts));
     this.table.build(texts, both((name) => run.sides[name].transport));
