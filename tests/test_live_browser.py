@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from browser import Watch, browser, in_background, jupyter_site  # noqa: F401 - browser is a fixture
 from patience import patient
+from tunnel import tunnel
 
 from wsdemo.live.server import LiveServer
 from wsdemo.live.sessions import offered
@@ -528,7 +529,7 @@ def test_no_serious_barrier(browser, server, options):  # noqa: F811
 
 
 def test_the_addresses_of_the_sides(page):
-    """At the root by port, behind a proxy as a sibling, for a tile below the proxy; secure where the page is."""
+    """At the root by port, behind a proxy as a sibling, for a tile below the proxy; or below the page. Secure as it."""
     cases = {
         "http://127.0.0.1:8000/": "ws://127.0.0.1:99/updates",
         "http://[::1]:8000/?a=b#c": "ws://[::1]:99/updates",
@@ -536,18 +537,15 @@ def test_the_addresses_of_the_sides(page):
         "http://127.0.0.1:8888/proxy/8000/": "ws://127.0.0.1:8888/proxy/99/updates",
         "https://hub.example/user/me/wsdemo/": "wss://hub.example/user/me/proxy/99/updates",
     }
-    for here, there in cases.items():
-        for scheme, expected in (("ws", there), ("http", there.replace("ws", "http", 1))):
-            assert (
-                page.evaluate(
-                    """async ([here, scheme]) => {
-                const { updatesUrl } = await import("./place.js");
-                return updatesUrl(99, scheme, new URL(here)).href;
-            }""",
-                    [here, scheme],
-                )
-                == expected
-            )
+    ask = """async ([here, scheme]) => {
+        const { updatesUrls } = await import("./place.js");
+        const { direct, relayed } = updatesUrls({ port: 99, session: "ID", side: "left" }, scheme, new URL(here));
+        return [direct.href, relayed.href];
+    }"""
+    for here, direct in cases.items():
+        relayed = re.sub(r"^http", "ws", re.sub(r"[?#].*", "", here)) + "side/ID/left/updates"
+        assert page.evaluate(ask, [here, "ws"]) == [direct, relayed]
+        assert page.evaluate(ask, [here, "http"]) == [url.replace("ws", "http", 1) for url in (direct, relayed)]
 
 
 def test_a_message_is_shown_as_text(browser, server):  # noqa: F811
@@ -778,7 +776,7 @@ def test_what_fails_over_plain_http_is_offered_nothing_else(browser, server):  #
         page.locator(".right .transport").select_option("sse")
         wait_until(page, "s.sides.left.failures >= 3 && s.sides.right.failures >= 3")
         for name in ("left", "right"):
-            expect(page.locator(f".{name} .state")).to_contain_text("Connection lost")
+            expect(page.locator(f".{name} .state")).to_contain_text("Not connected yet")
         assert page.locator("[data-offer]").count() == 0
         page.unroute_all(behavior="wait")
 
@@ -860,6 +858,107 @@ def test_it_stays_small_and_quick(browser):  # noqa: F811
         assert page.evaluate("document.querySelectorAll('*').length") == nodes
         assert now["sides"]["right"]["heard"] == pytest.approx(len(earthquakes(7200.0).times(now["nowS"])), abs=3)
         assert now["sides"]["left"]["lost"] == now["sides"]["right"]["lost"] == 0
+
+
+# Behind a tunnel
+
+
+PAIRS = (("polling", "websocket"), ("conditional", "sse"), ("long_polling", "polling"), ("sse", "long_polling"))
+
+
+def all_transports_hear(page, way: str) -> None:
+    """Each on either side: heard, nothing lost, by this way, and counted at the side's own socket."""
+    for pair in PAIRS:
+        for name, chosen in zip(("left", "right"), pair, strict=True):
+            page.locator(f".{name} .transport").select_option(chosen)
+        now = wait_until(
+            page,
+            f"s.sides.left.transport === '{pair[0]}' && s.sides.right.transport === '{pair[1]}'"
+            " && s.sides.left.heard >= 2 && s.sides.right.heard >= 2 && s.sides.left.measured.bytes > 0"
+            " && s.sides.right.measured.bytes > 0",
+            30,
+        )
+        for one in now["sides"].values():
+            assert one["lost"] == one["failures"] == one["duplicates"] == 0
+            assert one["way"] == way
+
+
+@pytest.mark.parametrize("host", ["far.example", "127.0.0.1"])
+def test_behind_a_tunnel_for_one_port_all_is_heard(browser, host):  # noqa: F811
+    """No other port is there, or one is that refuses a page of this address: both sides hear by all transports."""
+    with (
+        in_background(LiveServer(speed=SPEED, interval_s=0.5, allowed_hosts=[host])) as server,
+        in_background(tunnel(server.port, "::1" if host == "far.example" else host)) as port,
+        browser.new_context() as context,
+    ):
+        page = context.new_page()
+        page.watch = Watch(page)
+        page.goto(f"http://{host}:{port}/")
+        all_transports_hear(page, "relayed")
+        sides = paused(page)["sides"]
+        assert sides["left"]["measured"]["latency"] < 0.3
+        assert {complaint for complaint in page.watch.complaints if "/reach" not in complaint} <= {
+            "error: Failed to load resource: net::ERR_CONNECTION_REFUSED",
+            "error: Failed to load resource: net::ERR_FAILED",
+            "error: Failed to load resource: the server responded with a status of 403 (Forbidden)",
+        }
+
+
+def test_where_all_ports_are_reached_none_is_relayed(page):
+    """Each side has the browser's connections for itself."""
+    all_transports_hear(page, "direct")
+
+
+def test_a_firewall_that_swallows_what_it_forbids_is_not_waited_for(browser, server):  # noqa: F811
+    """Neither an answer nor a refusal comes from another port: after two seconds the page goes by its own."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route("**/reach", lambda route: None)
+        page.goto(server.url)
+        now = wait_until(page, "s.sides.left.heard >= 2 && s.sides.right.heard >= 2")
+        assert {one["way"] for one in now["sides"].values()} == {"relayed"}
+        assert {one["failures"] for one in now["sides"].values()} == {0}
+        page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_way_that_fails_is_left_for_the_other(browser, server):  # noqa: F811
+    """One port could be reached, those of the sides cannot: the second attempt goes by the page's own, and is it."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        own = re.escape(f":{server.port}/")
+        page.route(re.compile(rf"^http://[^/]+(?<!{own[:-1]})/updates"), lambda route: route.abort())
+        page.goto(server.url)
+        page.locator(".right .transport").select_option("sse")
+        now = wait_until(
+            page, "s.sides.left.heard >= 2 && s.sides.right.transport === 'sse' && s.sides.right.heard >= 2"
+        )
+        assert {one["way"] for one in now["sides"].values()} == {"relayed"}
+        assert now["sides"]["left"]["failures"] <= 1
+        page.locator(".left .transport").select_option("long_polling")
+        now = wait_until(page, "s.sides.left.transport === 'long_polling' && s.sides.left.heard >= 1")
+        assert now["sides"]["left"]["failures"] == 0  # what worked is what is tried first
+        page.unroute_all(behavior="wait")
+
+
+def test_the_page_does_not_blame_what_it_has_not_tried(browser, server):  # noqa: F811
+    """After one failure it says no more than that it is not connected; after both ways, that neither opens."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        tried = []
+
+        def refuse(socket):
+            tried.append(urlsplit(socket.url).path)
+            socket.close()
+
+        page.route_web_socket("**/updates**", refuse)
+        page.goto(server.url)
+        state = page.locator(".right .state-text")
+        said = set()
+        while "neither" not in state.inner_text():
+            said.add(re.sub(r"\d.*", "", state.inner_text()))
+            page.wait_for_timeout(20)
+        assert len(tried) >= 2 and tried[0] == "/updates" and re.fullmatch(r"/side/[\w-]+/right/updates", tried[1])
+        assert said <= {"", "Connecting", "Not connected yet; next attempt in ", "Not connected"}
 
 
 # Behind Jupyter

@@ -90,7 +90,8 @@ export class Panel {
     nodes.state.dataset.kind = kind;
     // Whole seconds, counted up: a status that changed every tenth would never stop being read out.
     const wait = texts.plain(Math.max(1, Math.ceil(((untilMs ?? 0) - performance.now()) / 1000)));
-    write(nodes["state-text"], texts.get(never ? "never" : paused ? "paused" : kind, { wait }));
+    const broken = kind === "broken" && !side.everOpened ? "unopened" : kind;
+    write(nodes["state-text"], texts.get(never ? "never" : paused ? "paused" : broken, { wait }));
     if (never !== nodes.offers.childElementCount > 0) {
       nodes.offers.replaceChildren(...(never ? this.#others() : []).map((transport) => {
         const button = element("button", { type: "button", textContent: texts.label(transport) });

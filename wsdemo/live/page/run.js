@@ -1,6 +1,7 @@
 /** The run: its recipe, where it stands, and what both sides have counted. It knows no view; a watcher is told. */
 
 import { numbers } from "./numbers.js";
+import { DIRECT } from "./place.js";
 import { Side } from "./side.js";
 import { Schedule } from "./theory.js";
 
@@ -22,6 +23,8 @@ export class Run {
   paused = false;
   startS = 0;
   epoch = null;
+  session = null;
+  way = DIRECT;
   watcher = null;
   #t0Ms = 0;
   #seen = { atMs: 0, elapsedS: 0 };
@@ -74,7 +77,7 @@ export class Run {
 
   /** A server plays it: go on, by the ports that it gives. */
   goOn(about) {
-    Object.assign(this, { epoch: about.epoch, frozenS: null });
+    Object.assign(this, { epoch: about.epoch, session: about.id, frozenS: null });
     this.#t0Ms = about.t0_ms;
     this.#see();
     for (const name of SIDES) {
@@ -160,8 +163,8 @@ export class Run {
     return {
       speed, startS, intervalS, paused, nowS: this.nowS(), sinceS: this.schedule.sinceS,
       sides: both((name) => {
-        const { transport, state, seq, lost, tally } = this.sides[name];
-        return { transport: transport.name, state: state.kind, seq, lost, ...tally, ...now[name] };
+        const { transport, state, way, seq, lost, tally } = this.sides[name];
+        return { transport: transport.name, state: state.kind, way, seq, lost, ...tally, ...now[name] };
       }),
     };
   }

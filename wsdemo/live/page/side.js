@@ -1,13 +1,13 @@
 /** One side of the page as a reader: its place in the log, its timetable, its tally, and the transport it hears by. */
 
 import { NoAnswer } from "./net.js";
-import { updatesUrl } from "./place.js";
+import { DIRECT, RELAYED, updatesUrls } from "./place.js";
 import { Walk } from "./theory.js";
 import { backoff, sleep } from "./waits.js";
 
 /**
  * name: "left" or "right"; transport: its row of the registry, with `hear` of its file; run: gives `nowS()` (seconds of
- * the run) and `epoch`; watcher: told of what happens (`heard(side, update)`, `asked(side, request)`, `changed(side)`).
+ * the run), `epoch`, `session`, and the `way` by which sides are reached; watcher: told of what happens (`heard(side, update)`, `asked(side, request)`, `changed(side)`).
  */
 export class Side {
   #hearing = null;
@@ -30,7 +30,7 @@ export class Side {
     return this.transport.habit === "streamed";
   }
 
-  /** Whether it failed from the first and again, as where a proxy lets nothing of the kind through. */
+  /** Whether it failed from the first, by either way, as where a proxy lets nothing of the kind through. */
   get neverOpens() {
     return this.state.kind === "broken" && !this.everOpened && this.attempt >= 2;
   }
@@ -71,15 +71,16 @@ export class Side {
     this.#wake?.abort();
   }
 
-  /** Hear by the session's port for this side, until `disconnect`. */
+  /** Hear by the session's port for this side, until `disconnect`: by the way that the run has found to work. */
   connect(port) {
     this.disconnect();
     this.#hearing = new AbortController();
-    Object.assign(this, { port, attempt: 0, everOpened: false });
+    const urls = updatesUrls({ port, session: this.run.session, side: this.name }, this.transport.scheme);
+    Object.assign(this, { port, urls, way: this.run.way, attempt: 0, everOpened: false });
     this.walk.connect(this.run.nowS());
     this.#set({ kind: "connecting" });
     // Not awaited: it ends with the signal, and what else it throws is a fault, which is the window's to report.
-    this.transport.hear(this, updatesUrl(port, this.transport.scheme), this.#hearing.signal);
+    this.transport.hear(this, urls[this.way], this.#hearing.signal);
   }
 
   disconnect() {
@@ -91,9 +92,9 @@ export class Side {
 
   // What the transports call.
 
-  /** Return an address with this side's place in the log. */
+  /** Return the address to ask at next: `url`, or that of the way to be tried after it, with this side's place. */
   ask(url) {
-    const asked = new URL(url);
+    const asked = new URL(this.urls?.[this.way] ?? url);
     asked.search = new URLSearchParams({ after: this.seq, epoch: this.run.epoch });
     return asked;
   }
@@ -144,6 +145,7 @@ export class Side {
       throw new NoAnswer("another run answers here");
     }
     Object.assign(this, { attempt: 0, everOpened: true });
+    this.run.way = this.way;
     if (this.holds && this.#open !== null && !this.#open.answered) {
       this.#answer(this.#open);
     }
@@ -154,6 +156,9 @@ export class Side {
   failed() {
     const waitMs = backoff(this.attempt);
     this.attempt += 1;
+    if (!this.everOpened) {
+      this.way = this.way === DIRECT ? RELAYED : DIRECT;
+    }
     const { tally, answered } = this.#open ?? { tally: this.tally, answered: true };
     tally.failures += 1;
     tally.unanswered += Number(!answered);
