@@ -37,8 +37,10 @@ FLAGS = [
     "--disable-sync",
     # A proxy of the environment would get every name that is not loopback.
     "--no-proxy-server",
-    # Names that end in .example are this machine, as a rebinding name server would say; no other name exists.
-    "--host-resolver-rules=MAP *.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+    # Names that end in .example are this machine, as a rebinding name server would say, and far.example is its other
+    # loopback address, where no server of a test listens; no other name exists.
+    "--host-resolver-rules=MAP far.example [::1], MAP *.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost,"
+    " EXCLUDE 127.0.0.1",
 ]
 
 

@@ -126,6 +126,8 @@ def test_keyboard_alone(server, page):
     """Every control is reached and used by keyboard, and the focus never falls out of the page."""
     page.goto(address(server))
     page.keyboard.press("Tab")
+    expect(page.locator("#language")).to_be_focused()
+    page.keyboard.press("Tab")
     expect(page.locator("#open")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#close")).to_be_focused()
@@ -216,6 +218,57 @@ def test_it_fits_every_screen_and_follows_its_scheme(server, page, width, height
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (min(map(int, re.findall(r"\d+", background))) > 200) == (scheme == "light")
+
+
+# Its languages
+
+
+@pytest.mark.parametrize(
+    ("locale", "lang", "heading"), [("en-US", "en-GB", "Echo"), ("zh-TW", "zh-CN", "回声"), ("fr-FR", "en-GB", "Echo")]
+)
+def test_the_browsers_language_is_spoken(browser, server, locale, lang, heading):  # noqa: F811
+    """English, Chinese, and English for who speaks neither."""
+    with browser.new_context(locale=locale) as context:
+        page = context.new_page()
+        page.goto(address(server))
+        expect(page.locator("h1")).to_have_text(heading)
+        assert page.locator("html").get_attribute("lang") == lang
+
+
+def test_the_other_language_is_a_button_away(server, page):
+    """It says everything again, the log too, and stands in the address, so that a reload does not forget it."""
+    opened(page, address(server))
+    page.click("#send")
+    expect(page.locator("[data-kind=received]")).to_have_count(1)
+    page.click("#language")
+    expect(page.locator("#state")).to_have_text("已打开")
+    assert shown(page)[:2] == ["打开 握手完成", "发送 hello"]
+    page.click("#close")
+    expect(page.locator("#state")).to_have_text("已关闭")
+    assert shown(page)[-1].startswith("关闭 代码 1000") and shown(page)[-1].endswith("正常关闭")
+    words = page.inner_text("body").replace("hello", "").replace("English", "")
+    assert not re.search(r"[A-Za-z]{3,}", re.sub(r"ws://\S+|WebSocket|[\dT:.+-]{20,}", "", words))
+    page.reload()
+    expect(page.locator("h1")).to_have_text("回声")
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('#log'), '::before').content") == '"还没有发生任何事。"'
+    )
+    page.click("#language")
+    expect(page.locator("h1")).to_have_text("Echo")
+    assert page.url.endswith("#language=en")
+    page.goto(address(server) + "#language=tlh")
+    page.reload()
+    expect(page.locator("h1")).to_have_text("Echo")
+    assert page.watch.complaints == []
+
+
+def test_both_languages_have_the_same_texts(server, page):
+    """No key is missing in either, and each has the placeholders of the other."""
+    page.goto(address(server))
+    texts = page.evaluate("async () => (await import('./texts.js')).TEXTS")
+    assert list(texts) == ["en", "zh"] and texts["en"].keys() == texts["zh"].keys()
+    for key, english in texts["en"].items():
+        assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", texts["zh"][key])), key
 
 
 # Hostile messages and pages, each with a control that must fall for them

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from browser import Watch, browser, in_background, jupyter_site  # noqa: F401 - browser is a fixture
 from patience import patient
+from tunnel import tunnel
 
 from wsdemo.live.server import LiveServer
 from wsdemo.live.sessions import offered
@@ -199,13 +200,14 @@ def test_the_interval_moves_prediction_and_polls(page):
     slider = page.get_by_label("Interval between two polls")
     slider.focus()
     page.keyboard.press("Home")
-    now = wait_until(page, "s.intervalS === 0.1 && s.sinceS > 0 && s.sides.left.answered >= 10")
+    now = wait_until(page, "s.intervalS === 0.1 && s.sinceS > 0 && s.sides.left.expected.requests >= 30")
     assert now["sides"]["left"]["expected"]["latency"] == pytest.approx(0.05, abs=0.02)
     assert slider.get_attribute("aria-valuetext") == "0.1\u202fs"
     assert now["sides"]["left"]["requests"] == pytest.approx((now["nowS"] - now["sinceS"]) / 0.1, abs=2.5)
     page.keyboard.press("End")
     now = wait_until(page, f"s.intervalS === 10 && s.sinceS > {now['nowS']} && s.nowS - s.sinceS > 1")
-    assert now["sides"]["left"]["expected"]["latency"] == pytest.approx(5, abs=0.05)
+    assert now["sides"]["left"]["expected"]["law"] == pytest.approx(5, abs=0.05)
+    assert now["sides"]["left"]["expected"]["latency"] is None  # no poll yet, so nothing can be said of any
     assert now["sides"]["left"]["requests"] == 0
 
 
@@ -235,6 +237,123 @@ def test_restart_and_speed_begin_a_new_run(page):
     page.get_by_role("button", name="Restart").click()
     now = wait_until(page, "s.startS === 0 && s.sides.right.heard >= 3")
     assert now["speed"] == 3600 and now["nowS"] < 5
+
+
+def test_left_then_right_changed_inside_one_handshake(browser, server):  # noqa: F811
+    """The left side's stream is asked for, the right side is changed before it opens: it was asked for once."""
+    with opened(browser, server.url) as page:
+        wait_until(page, "s.sides.left.heard >= 1")
+        held = []
+        page.route("**/updates**", lambda route: held.append(route))
+        page.locator(".left .transport").select_option("sse")
+        wait_until(page, "s.sides.left.transport === 'sse' && s.sides.left.requests === 1")
+        while not held:
+            page.wait_for_timeout(20)
+        page.locator(".right .transport").select_option("long_polling")
+        wait_until(page, "s.sides.right.transport === 'long_polling'")
+        page.unroute("**/updates**")  # which lets what was held go on
+        now = wait_until(page, "s.sides.left.state === 'open' && s.sides.right.heard >= 2 && s.sides.left.heard >= 2")
+        assert (now["sides"]["left"]["requests"], now["sides"]["left"]["measured"]["judged"]) == (1, 1)
+        assert now["sides"]["left"]["expected"]["requests"] == 1
+
+
+def test_a_held_long_poll_is_counted_across_a_change(browser):  # noqa: F811
+    """Two quakes a minute: it is still held when the interval changes, and one request is what there is."""
+    with in_background(LiveServer(speed=12, interval_s=0.5)) as server, opened(browser, server.url) as page:
+        page.locator(".right .transport").select_option("long_polling")
+        wait_until(page, "s.sides.right.transport === 'long_polling' && s.sides.right.requests >= 1")
+        page.get_by_label("Interval between two polls").focus()
+        page.keyboard.press("Home")
+        now = wait_until(page, "s.intervalS === 0.1 && s.sinceS > 0 && s.sides.left.answered >= 3")
+        right = now["sides"]["right"]
+        assert right["requests"] == right["expected"]["requests"] >= 1
+
+
+def test_pause_and_go_on_is_in_no_count_and_in_theory(page):
+    """A stream and a long poll are asked for again, which is said; the numbers beside each other agree."""
+    page.locator(".left .transport").select_option("long_polling")
+    wait_until(page, "s.sides.left.transport === 'long_polling' && s.sides.left.heard >= 2 && s.sides.right.heard >= 2")
+    paused(page)
+    page.get_by_role("button", name="Go on").click()
+    wait_until(page, "s.sides.right.state === 'open' && s.sides.left.state === 'open'")
+    now = paused(page)
+    right = now["sides"]["right"]
+    assert right["requests"] == right["expected"]["requests"] == 2
+
+
+def test_what_failed_is_not_in_the_labels_count(page):
+    """Its share is that of the answers, so its count is, too; the table has all requests."""
+    wait_until(page, "s.sides.left.answered >= 3")
+    page.route("**/updates?**", lambda route: route.abort())
+    wait_until(page, "s.sides.left.failures >= 2")
+    page.unroute_all(behavior="wait")
+    page.watch.complaints.clear()  # the browser's own, of what was cut
+    wait_until(page, "s.sides.left.answered >= 6")
+    left = paused(page)["sides"]["left"]
+    assert left["measured"]["judged"] == left["answered"] == left["requests"] - left["failures"]
+    expect(page.locator(".left .vain-label")).to_have_text(f"of {left['measured']['judged']} requests wasted")
+    assert left["measured"]["share"] == left["wasted"] / left["measured"]["judged"]
+
+
+def test_a_slider_in_motion_makes_no_count_wrong(browser):  # noqa: F811
+    """While it moves, what is measured goes by the interval that was: nothing is called not made that was not due."""
+    with in_background(LiveServer(speed=SPEED, interval_s=10)) as server, opened(browser, server.url) as page:
+        wait_until(page, "s.nowS > 3")
+        seen = page.evaluate("""async () => {
+            const slider = document.querySelector("#interval");
+            const seen = [];
+            for (let i = 0; i < 20; i += 1) {
+                slider.valueAsNumber = i % 2;
+                slider.dispatchEvent(new Event("input"));
+                await new Promise((next) => requestAnimationFrame(next));
+                seen.push(wsdemo.snapshot());
+            }
+            return seen;
+        }""")
+        assert {now["intervalS"] < 0.2 for now in seen} == {True} and {now["sinceS"] for now in seen} == {0}
+        assert {now["sides"]["left"]["notMade"] for now in seen} == {0}
+        assert {now["sides"]["left"]["expected"]["requests"] for now in seen} == {0}
+
+
+def test_bytes_are_counted_from_the_change_on(browser):  # noqa: F811
+    """What the last beat did not know of yet belongs to the time before: 20 polls, and then none."""
+    with in_background(LiveServer(speed=SPEED, interval_s=0.1)) as server, opened(browser, server.url) as page:
+        held = []
+        page.route("**/beat", lambda route: held.append(route))
+        wait_until(page, "s.sides.left.answered >= 20")
+        page.get_by_label("Interval between two polls").focus()
+        page.keyboard.press("End")
+        wait_until(page, "s.intervalS === 10 && s.sinceS > 0")
+        page.unroute("**/beat")  # which lets what was held go on
+        page.wait_for_timeout(2500)  # two beats
+        left = snapshot(page)["sides"]["left"]
+        assert left["requests"] == 0 and left["measured"]["bytes"] < 1500  # a poll on its way when it changed
+
+
+def test_counters_of_a_port_that_was_are_not_those_of_the_next(page):
+    """An answer of before the change of a side comes after it: nothing is counted twice."""
+    wait_until(page, "s.sides.left.answered >= 3")
+    counted = page.evaluate("""async () => {
+        const { Run } = await import("./run.js");
+        const row = { habit: "asks", scheme: "http", hear() {} };
+        const transports = [{ ...row, name: "one" }, { ...row, name: "other" }];
+        const sides = { left: "one", right: "one" };
+        const config = { sides, speed: 1, interval_s: 1, rate_per_s_at_speed_1: 1, week_s: 9 };
+        const run = new Run(config, transports, { now: () => 0, best: null });
+        run.watcher = { begun() {}, heard() {}, asked() {}, recast() {}, changed() {} };
+        run.begin(1, 0);
+        run.goOn({ epoch: "e", t0_ms: 0, ports: { left: 1, right: 2 } });
+        const side = (port, bytes) => ({ port, bytes_sent: bytes, bytes_received: 0 });
+        run.beat({ sides: { left: side(1, 700), right: side(2, 50) } });
+        run.recast(run.sides.left, "other");
+        run.beat({ sides: { left: side(1, 900), right: side(2, 60) } });
+        run.sides.left.connect(3);
+        run.beat({ sides: { left: side(1, 900), right: side(2, 55) } });
+        run.beat({ sides: { left: side(3, 40), right: side(2, 70) } });
+        const { left, right } = run.numbers();
+        return [left.measured.bytes, right.measured.bytes];
+    }""")
+    assert counted == [40, 20]
 
 
 def test_one_page_changes_nothing_for_another(browser, server):  # noqa: F811
@@ -298,6 +417,83 @@ def test_the_browsers_language_is_spoken(browser, server, locale, title, lang): 
         expect(page.locator("label[for=interval]")).to_have_text(first_label)
 
 
+def settings(page) -> dict:
+    now = wait_until(page, "s.sides.left.state === 'open' && s.sides.right.state === 'open'")
+    return {
+        "theme": page.locator("html").get_attribute("data-theme"),
+        "language": page.locator("html").get_attribute("lang"),
+        "interval": now["intervalS"],
+        "speed": now["speed"],
+        "left": now["sides"]["left"]["transport"],
+        "right": now["sides"]["right"]["transport"],
+    }
+
+
+CHOSEN = {"theme": "dark", "language": "zh-CN", "interval": 10, "speed": 600, "left": "sse", "right": "conditional"}
+
+
+def test_what_is_set_stands_in_the_address_and_survives_a_reload(browser, server):  # noqa: F811
+    """Theme, language, interval, speed and both transports; the page's history gets no entries by it."""
+    with opened(browser, server.url) as page:
+        assert "#" not in page.url
+        page.locator("#theme").click()
+        page.get_by_label("Interval between two polls").focus()
+        page.keyboard.press("End")
+        wait_until(page, "s.intervalS === 10 && s.sinceS > 0")
+        page.get_by_label("Replay").select_option("600")
+        page.locator(".left .transport").select_option("sse")
+        page.locator(".right .transport").select_option("conditional")
+        page.locator("#language").click()
+        assert settings(page) == CHOSEN
+        kept = page.url
+        assert dict(parse_qsl(urlsplit(kept).fragment)) == {
+            name: str(value).removesuffix("-CN") for name, value in CHOSEN.items()
+        }
+        page.reload()
+        assert settings(page) == CHOSEN and page.url == kept
+        assert page.evaluate("history.length") == 2  # about:blank, and the page
+        assert page.locator("#speed option:checked").get_attribute("value") == "600"
+        assert page.locator("#interval").input_value() == "100"
+
+
+def test_an_address_sets_the_page(browser, server):  # noqa: F811
+    """A link that a teacher sends; and a change of it by hand, which is another page."""
+    with opened(browser, f"{server.url}?from=a-mail#speed=7200&interval=2.5&left=long_polling") as page:
+        now = settings(page)
+        assert (now["speed"], now["interval"], now["left"]) == (7200, 2.5, "long_polling")
+        assert (now["right"], now["theme"], now["language"]) == ("websocket", None, "en-GB")
+        with page.expect_event("load"):
+            page.evaluate("void setTimeout(() => { location.hash = '#speed=60&language=zh'; })")
+        wait_until(page, "s.speed === 60")
+        assert settings(page)["language"] == "zh-CN"
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "theme=pink&language=tlh&interval=0&speed=-1&left=telnet&right=",
+        "theme=&language=&interval=&speed=&left=&right=",
+        "interval=NaN&speed=Infinity&left=__proto__&right=constructor&language=__proto__&theme=toString",
+        "interval=11&speed=1e9&interval=1&theme=%&language=%zz",
+        "&&&=&==%FF%00",
+        "interval=0x1&speed=[]&left=sse%00",
+    ],
+)
+def test_an_address_that_makes_no_sense_is_fallen_back_from(browser, server, fragment):  # noqa: F811
+    """Each value that cannot be is as if it were not there; nothing breaks, nothing complains."""
+    with opened(browser, f"{server.url}#{fragment}") as page:
+        now = settings(page)
+        interval = 1 if "0x1" in fragment else 0.5  # which is how JavaScript, too, writes one
+        assert now == {
+            "theme": None,
+            "language": "en-GB",
+            "interval": interval,
+            "speed": SPEED,
+            "left": "polling",
+            "right": "websocket",
+        }
+
+
 def test_both_languages_have_the_same_texts(page):
     """No key is missing in either, and no placeholder is left on the page in Chinese."""
     page.locator("#language").click()
@@ -334,7 +530,7 @@ def test_no_serious_barrier(browser, server, options):  # noqa: F811
 
 
 def test_the_addresses_of_the_sides(page):
-    """At the root by port, behind a proxy as a sibling, for a tile below the proxy; secure where the page is."""
+    """At the root by port, behind a proxy as a sibling, for a tile below the proxy; or below the page. Secure as it."""
     cases = {
         "http://127.0.0.1:8000/": "ws://127.0.0.1:99/updates",
         "http://[::1]:8000/?a=b#c": "ws://[::1]:99/updates",
@@ -342,18 +538,15 @@ def test_the_addresses_of_the_sides(page):
         "http://127.0.0.1:8888/proxy/8000/": "ws://127.0.0.1:8888/proxy/99/updates",
         "https://hub.example/user/me/wsdemo/": "wss://hub.example/user/me/proxy/99/updates",
     }
-    for here, there in cases.items():
-        for scheme, expected in (("ws", there), ("http", there.replace("ws", "http", 1))):
-            assert (
-                page.evaluate(
-                    """async ([here, scheme]) => {
-                const { updatesUrl } = await import("./place.js");
-                return updatesUrl(99, scheme, new URL(here)).href;
-            }""",
-                    [here, scheme],
-                )
-                == expected
-            )
+    ask = """async ([here, scheme]) => {
+        const { updatesUrls } = await import("./place.js");
+        const { direct, relayed } = updatesUrls({ port: 99, session: "ID", side: "left" }, scheme, new URL(here));
+        return [direct.href, relayed.href];
+    }"""
+    for here, direct in cases.items():
+        relayed = re.sub(r"^http", "ws", re.sub(r"[?#].*", "", here)) + "side/ID/left/updates"
+        assert page.evaluate(ask, [here, "ws"]) == [direct, relayed]
+        assert page.evaluate(ask, [here, "http"]) == [url.replace("ws", "http", 1) for url in (direct, relayed)]
 
 
 def test_a_message_is_shown_as_text(browser, server):  # noqa: F811
@@ -584,7 +777,7 @@ def test_what_fails_over_plain_http_is_offered_nothing_else(browser, server):  #
         page.locator(".right .transport").select_option("sse")
         wait_until(page, "s.sides.left.failures >= 3 && s.sides.right.failures >= 3")
         for name in ("left", "right"):
-            expect(page.locator(f".{name} .state")).to_contain_text("Connection lost")
+            expect(page.locator(f".{name} .state")).to_contain_text("Not connected yet")
         assert page.locator("[data-offer]").count() == 0
         page.unroute_all(behavior="wait")
 
@@ -666,6 +859,107 @@ def test_it_stays_small_and_quick(browser):  # noqa: F811
         assert page.evaluate("document.querySelectorAll('*').length") == nodes
         assert now["sides"]["right"]["heard"] == pytest.approx(len(earthquakes(7200.0).times(now["nowS"])), abs=3)
         assert now["sides"]["left"]["lost"] == now["sides"]["right"]["lost"] == 0
+
+
+# Behind a tunnel
+
+
+PAIRS = (("polling", "websocket"), ("conditional", "sse"), ("long_polling", "polling"), ("sse", "long_polling"))
+
+
+def all_transports_hear(page, way: str) -> None:
+    """Each on either side: heard, nothing lost, by this way, and counted at the side's own socket."""
+    for pair in PAIRS:
+        for name, chosen in zip(("left", "right"), pair, strict=True):
+            page.locator(f".{name} .transport").select_option(chosen)
+        now = wait_until(
+            page,
+            f"s.sides.left.transport === '{pair[0]}' && s.sides.right.transport === '{pair[1]}'"
+            " && s.sides.left.heard >= 2 && s.sides.right.heard >= 2 && s.sides.left.measured.bytes > 0"
+            " && s.sides.right.measured.bytes > 0",
+            30,
+        )
+        for one in now["sides"].values():
+            assert one["lost"] == one["failures"] == one["duplicates"] == 0
+            assert one["way"] == way
+
+
+@pytest.mark.parametrize("host", ["far.example", "127.0.0.1"])
+def test_behind_a_tunnel_for_one_port_all_is_heard(browser, host):  # noqa: F811
+    """No other port is there, or one is that refuses a page of this address: both sides hear by all transports."""
+    with (
+        in_background(LiveServer(speed=SPEED, interval_s=0.5, allowed_hosts=[host])) as server,
+        in_background(tunnel(server.port, "::1" if host == "far.example" else host)) as port,
+        browser.new_context() as context,
+    ):
+        page = context.new_page()
+        page.watch = Watch(page)
+        page.goto(f"http://{host}:{port}/")
+        all_transports_hear(page, "relayed")
+        sides = paused(page)["sides"]
+        assert sides["left"]["measured"]["latency"] < 0.3
+        assert {complaint for complaint in page.watch.complaints if "/reach" not in complaint} <= {
+            "error: Failed to load resource: net::ERR_CONNECTION_REFUSED",
+            "error: Failed to load resource: net::ERR_FAILED",
+            "error: Failed to load resource: the server responded with a status of 403 (Forbidden)",
+        }
+
+
+def test_where_all_ports_are_reached_none_is_relayed(page):
+    """Each side has the browser's connections for itself."""
+    all_transports_hear(page, "direct")
+
+
+def test_a_firewall_that_swallows_what_it_forbids_is_not_waited_for(browser, server):  # noqa: F811
+    """Neither an answer nor a refusal comes from another port: after two seconds the page goes by its own."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route("**/reach", lambda route: None)
+        page.goto(server.url)
+        now = wait_until(page, "s.sides.left.heard >= 2 && s.sides.right.heard >= 2")
+        assert {one["way"] for one in now["sides"].values()} == {"relayed"}
+        assert {one["failures"] for one in now["sides"].values()} == {0}
+        page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_way_that_fails_is_left_for_the_other(browser, server):  # noqa: F811
+    """One port could be reached, those of the sides cannot: the second attempt goes by the page's own, and is it."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        own = re.escape(f":{server.port}/")
+        page.route(re.compile(rf"^http://[^/]+(?<!{own[:-1]})/updates"), lambda route: route.abort())
+        page.goto(server.url)
+        page.locator(".right .transport").select_option("sse")
+        now = wait_until(
+            page, "s.sides.left.heard >= 2 && s.sides.right.transport === 'sse' && s.sides.right.heard >= 2"
+        )
+        assert {one["way"] for one in now["sides"].values()} == {"relayed"}
+        assert now["sides"]["left"]["failures"] <= 1
+        page.locator(".left .transport").select_option("long_polling")
+        now = wait_until(page, "s.sides.left.transport === 'long_polling' && s.sides.left.heard >= 1")
+        assert now["sides"]["left"]["failures"] == 0  # what worked is what is tried first
+        page.unroute_all(behavior="wait")
+
+
+def test_the_page_does_not_blame_what_it_has_not_tried(browser, server):  # noqa: F811
+    """After one failure it says no more than that it is not connected; after both ways, that neither opens."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        tried = []
+
+        def refuse(socket):
+            tried.append(urlsplit(socket.url).path)
+            socket.close()
+
+        page.route_web_socket("**/updates**", refuse)
+        page.goto(server.url)
+        state = page.locator(".right .state-text")
+        said = set()
+        while "neither" not in state.inner_text():
+            said.add(re.sub(r"\d.*", "", state.inner_text()))
+            page.wait_for_timeout(20)
+        assert len(tried) >= 2 and tried[0] == "/updates" and re.fullmatch(r"/side/[\w-]+/right/updates", tried[1])
+        assert said <= {"", "Connecting", "Not connected yet; next attempt in ", "Not connected"}
 
 
 # Behind Jupyter

@@ -26,7 +26,7 @@ from wsdemo import jupyter
 from wsdemo.guard import Guard, Terminal, authority, is_public, names_of, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
-from wsdemo.pages.web import content_type, security_headers
+from wsdemo.pages.web import content_type, security_headers, shared_files
 from wsdemo.processes.children import say
 from wsdemo.processes.jobs import EchoAbout, EchoJob
 from wsdemo.tasks import keep_one
@@ -37,8 +37,11 @@ MAX_MESSAGE_BYTES = 128 * 1024
 MAX_BUFFERED_BYTES = 256 * 1024
 """What may wait for one client in the server's memory; one that falls further behind is cut off."""
 
-PAGES = Path(__file__).with_name("pages") / "echo"
-FILES = {"/": "echo.html", "/echo.css": "echo.css", "/echo.js": "echo.js", "/echo.svg": "echo.svg"}
+PAGE = Path(__file__).with_name("pages") / "echo"
+FILES = {"/": PAGE / "echo.html"} | {
+    f"/{name}": PAGE / name for name in ("echo.css", "echo.js", "echo.svg", "texts.js")
+}
+FILES |= shared_files()
 
 
 def answer() -> str:
@@ -246,17 +249,17 @@ def _preflight(connection: ServerConnection, leave: dict[str, str]) -> Response:
     return response
 
 
-def _page(connection: ServerConnection, name: str, permission: dict[str, str]) -> Response:
-    response = connection.respond(HTTPStatus.OK, _read(name))
+def _page(connection: ServerConnection, file: Path, permission: dict[str, str]) -> Response:
+    response = connection.respond(HTTPStatus.OK, _read(file))
     del response.headers["Content-Type"]
-    response.headers["Content-Type"] = f"{content_type(name)}; charset=utf-8"
+    response.headers["Content-Type"] = f"{content_type(file.name)}; charset=utf-8"
     response.headers.update(security_headers() | permission)
     return response
 
 
 @cache
-def _read(name: str) -> str:
-    return (PAGES / name).read_text(encoding="utf-8")
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
 
 
 async def start(**options: Any) -> EchoServer:

@@ -1,22 +1,27 @@
 """The page's server: its files, and the few small messages between page and server. The news comes from elsewhere.
 
 GET  config                          what the page must know before it starts
+GET  side/ID/left/updates            what the left side's own port answers at /updates; see relay
 GET  clock                           the server's clock in milliseconds
 POST session                         ask for a session (sessions.Recipe); answers where its sides listen
 POST session/ID/side                 {"side": "left", "transport": "sse"}; answers the side's new port
 POST session/ID/beat                 the page is there; answers the counters and the clock
 POST session/ID/end                  the page is leaving
+
+One more port answers GET /reach, and nothing else: by it a page finds out whether ports besides its own can be reached.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -26,6 +31,7 @@ from wsdemo import jupyter
 from wsdemo.guard import Guard, Terminal, authority, names_of, warn_public
 from wsdemo.limits import allow_connections, fitting
 from wsdemo.live import PAGE
+from wsdemo.live.relay import Relay, relaying
 from wsdemo.live.sessions import (
     DEFAULT_SPEED,
     FIRST,
@@ -38,12 +44,12 @@ from wsdemo.live.sessions import (
     offered,
     read_transport,
 )
-from wsdemo.meter import Meter, listen
-from wsdemo.pages.web import CONTENT_TYPES, content_type, policy_name, security_headers
+from wsdemo.meter import Meter, MeteredSocket, listen
+from wsdemo.pages.web import CONTENT_TYPES, content_type, policy_name, security_headers, shared_files
 from wsdemo.processes.children import say
 from wsdemo.processes.jobs import LiveAbout, LiveJob
 from wsdemo.tasks import background
-from wsdemo.transports.http import answer_at_the_door, permit
+from wsdemo.transports.http import answer_at_the_door, http_server, permit
 from wsdemo.updates import WEEK_START, catalogue, earthquakes, week_s
 
 DEFAULT_INTERVAL_S = 1.0
@@ -78,6 +84,8 @@ class LiveServer:
     ):
         self.host, self.port = host, port
         self.sessions: Sessions  # once it runs
+        self._reach: dict[str, int | str]
+        self._relay: Relay
         self._running: AbstractAsyncContextManager[None]
         self._hosts = (*jupyter.public_hosts(), *allowed_hosts)
         self._origins, self._refused = tuple(allowed_origins), refused
@@ -103,20 +111,42 @@ class LiveServer:
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[None]:
         meter = Meter()
-        with listen(meter, self.host, self.port) as sock:
+        with listen(meter, self.host, self.port) as sock, listen(Meter(), self.host) as other:
             self.port = sock.getsockname()[1]
+            self._reach = {"port": other.getsockname()[1], "token": secrets.token_urlsafe(8)}
             self.sessions = Sessions(
                 self.host, self._hosts, self.port, self._max_sessions, self._origins, self._refused
             )
-            runner = web.AppRunner(self._app(meter), access_log=None, shutdown_timeout=0.1)
+            # With handler_cancellation, since a handler that hands on a stream would not notice that its reader left.
+            app = self._app(meter)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
             await runner.setup()
             try:
-                async with background(self.sessions.sweep()):
+                async with self._beside(other), background(self.sessions.sweep()):
                     await web.SockSite(runner, sock).start()
                     yield
             finally:
                 await self.sessions.close()
                 await runner.cleanup()
+
+    @asynccontextmanager
+    async def _beside(self, sock: MeteredSocket) -> AsyncIterator[None]:
+        """Answer at the port that a page tries; relay to the sides for a page that reaches no port but its own."""
+
+        async def reach(_: web.Request) -> web.Response:
+            return web.json_response(self._reach, headers={"Cache-Control": "no-store"})
+
+        guard = Guard(
+            self.host,
+            self._hosts,
+            PAGE_CONNECTIONS,
+            [self.port],
+            allowed_origins=self._origins,
+            tell=self._refused,
+            option_for_more=None,
+        )
+        async with http_server({"/reach": reach}, sock, guard), relaying() as self._relay:
+            yield
 
     def _app(self, meter: Meter) -> web.Application:
         @web.middleware
@@ -137,6 +167,7 @@ class LiveServer:
             [
                 web.get("/config", self._config),
                 web.get("/clock", self._clock),
+                web.get("/side/{id}/{side}/updates", self._pass_on, allow_head=False),
                 web.post("/session", self._open),
                 web.post("/session/{id}/side", self._side),
                 web.post("/session/{id}/beat", self._beat),
@@ -146,10 +177,8 @@ class LiveServer:
         # The files are named one by one: what is not listed here cannot be asked for.
         land = resources.files("wsdemo") / "data" / "land.json"
         app.add_routes([_file("/land.json", land.read_bytes())])
-        for path in PAGE.rglob("*"):
-            if path.suffix in CONTENT_TYPES:
-                name = path.relative_to(PAGE).as_posix()
-                app.add_routes([_file("/" if name == "index.html" else f"/{name}", path.read_bytes())])
+        for name, path in _page_files().items():
+            app.add_routes([_file(name, path.read_bytes())])
         return app
 
     async def _config(self, _: web.Request) -> web.Response:
@@ -158,8 +187,10 @@ class LiveServer:
             {
                 "transports": [{field: getattr(row, field) for field in fields} for row in offered()],
                 "sides": FIRST,
+                "reach": self._reach,
                 "speed": self._speed,
                 "interval_s": self._interval_s,
+                "speed_range": SPEED_RANGE,
                 "interval_range_s": INTERVAL_RANGE_S,
                 "rate_per_s_at_speed_1": earthquakes(1.0).rate_per_s,
                 "week_start": WEEK_START,
@@ -183,6 +214,12 @@ class LiveServer:
         port = await session.serve(message["side"], read_transport(message["transport"]))
         return web.json_response({"port": port})
 
+    async def _pass_on(self, request: web.Request) -> web.StreamResponse:
+        port = self.sessions.find(request.match_info["id"]).port(request.match_info["side"])
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        url = f"http://{authority(host, port)}/updates?{request.rel_url.raw_query_string}"
+        return await self._relay.pass_on(request, url)
+
     async def _beat(self, request: web.Request) -> web.Response:
         session = self.sessions.find(request.match_info["id"])
         return web.json_response(session.beat() | {"now_ms": time.perf_counter_ns() / 1e6})
@@ -190,6 +227,12 @@ class LiveServer:
     async def _end(self, request: web.Request) -> web.Response:
         self.sessions.end(self.sessions.find(request.match_info["id"]).id)
         return web.json_response({})
+
+
+def _page_files() -> dict[str, Path]:
+    """Return the page's files, each by the path at which it is served."""
+    own = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.suffix in CONTENT_TYPES}
+    return {"/" if name == "index.html" else f"/{name}": path for name, path in own.items()} | shared_files()
 
 
 def _file(name: str, body: bytes) -> web.RouteDef:
@@ -219,7 +262,10 @@ async def _protect(request: web.Request, response: web.StreamResponse) -> None:
     """The page talks to the ports of its sides too, which are on the host by which it was asked for."""
     name = policy_name(request.host)
     siblings = (f"http://{name}:*", f"ws://{name}:*") if name else ()
-    response.headers.update(security_headers(*siblings))
+    headers = security_headers(*siblings)
+    if request.path.startswith("/side/"):
+        del headers["Cache-Control"]  # a side says itself what a browser may keep
+    response.headers.update(headers)
 
 
 async def run_child(job: LiveJob, orders: AsyncIterator[Any]) -> None:

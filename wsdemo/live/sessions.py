@@ -109,6 +109,12 @@ class Session:
             await old.close()
         return new.port
 
+    def port(self, side: str) -> int:
+        """Return the port of a side. Raises `Problem` for a side that there is not."""
+        if side not in self._sides:
+            raise Problem(404, f"a page has two sides, {' and '.join(SIDES)}")
+        return self._sides[side].port
+
     async def close(self) -> None:
         await asyncio.gather(*(side.close() for side in self._sides.values()))
         await self.feed.stop()
@@ -126,7 +132,8 @@ class Session:
     def beat(self) -> dict[str, object]:
         """Note that its page is there, and return how things stand: the newest seq, and each side's counters."""
         self.heard_at_s = time.monotonic()
-        return {"seq": self.feed.seq, "sides": {name: side.meter.snapshot() for name, side in self._sides.items()}}
+        sides = {name: side.meter.snapshot() | {"port": side.port} for name, side in self._sides.items()}
+        return {"seq": self.feed.seq, "sides": sides}
 
     def is_over(self, now_s: float) -> bool:
         """Whether its page must be gone. A page in the background may speak once a minute, but holds connections."""
@@ -150,7 +157,11 @@ class _Side:
     async def open(self) -> None:
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._hold(opened), name="wsdemo live side")
-        await asyncio.wait([self._task, opened], return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait([self._task, opened], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:  # the page that asked has left
+            await self.close()
+            raise
         if not opened.done():
             await self._task  # raises why it could not open
 

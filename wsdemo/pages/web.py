@@ -1,9 +1,9 @@
-"""What every server of a page must say the same way: the types of its files, and the headers that protect a page."""
+"""What the servers of pages have in common: some files, the types of all, and the headers that protect a page."""
 
 from __future__ import annotations
 
 import re
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
 from wsdemo.guard import in_brackets
@@ -16,6 +16,15 @@ CONTENT_TYPES = {
     ".json": "application/json",
 }
 """What browsers are told a file is, by its suffix. What is not listed is not served."""
+
+
+SHARED = Path(__file__).with_name("shared")
+"""The browser's files that pages have in common."""
+
+
+def shared_files() -> dict[str, Path]:
+    """Return the files that pages have in common, each by the path at which a page's server has to serve it."""
+    return {f"/shared/{path.name}": path for path in sorted(SHARED.glob("*.js"))}
 
 
 def content_type(name: str) -> str:

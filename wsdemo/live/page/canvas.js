@@ -1,4 +1,4 @@
-/** A canvas that is as sharp as the screen, and knows when it has changed its size. */
+/** A canvas that is as sharp as the screen, whatever becomes of its size, of the zoom and of the screen. */
 
 export class Sheet {
   constructor(canvas) {
@@ -6,23 +6,34 @@ export class Sheet {
     this.context = canvas.getContext("2d");
     this.width = this.height = 0;
     this.resized = () => {};
-    new ResizeObserver(() => this.#fit()).observe(canvas);
+    new ResizeObserver(() => this.fit()).observe(canvas);
   }
 
-  #fit() {
+  /** Take over the size that it has now. It is done by itself, but only with the next frame. */
+  fit() {
     const { clientWidth, clientHeight } = this.canvas;
-    const scale = Math.min(devicePixelRatio || 1, 3);
-    const [width, height] = [Math.round(clientWidth * scale), Math.round(clientHeight * scale)];
-    if (width === 0 || (this.canvas.width === width && this.canvas.height === height)) {
+    const scale = sharpness();
+    if (clientWidth === 0 || (clientWidth === this.width && clientHeight === this.height && scale === this.scale)) {
       return;
     }
-    Object.assign(this.canvas, { width, height });
+    Object.assign(this.canvas, { width: Math.round(clientWidth * scale), height: Math.round(clientHeight * scale) });
     Object.assign(this, { width: clientWidth, height: clientHeight, scale });
     this.resized();
   }
 
+  /** Keep the size that it has now, or (false) go on with that of the page. */
+  hold(held) {
+    const { style, clientWidth, clientHeight } = this.canvas;
+    style.width = held ? `${clientWidth}px` : "";
+    style.height = held ? `${clientHeight}px` : "";
+    this.fit();
+  }
+
   /** Give the context, cleared, in CSS pixels; null while the canvas has no size. */
   clear() {
+    if (this.width !== 0 && this.scale !== sharpness()) {
+      this.fit(); // another zoom, or another screen: nobody tells of either
+    }
     if (this.width === 0) {
       return null;
     }
@@ -30,4 +41,9 @@ export class Sheet {
     this.context.clearRect(0, 0, this.width, this.height);
     return this.context;
   }
+}
+
+/** How many pixels of the canvas a CSS pixel gets. */
+function sharpness() {
+  return Math.min(devicePixelRatio || 1, 3);
 }

@@ -3,7 +3,6 @@
 import { Sheet } from "./canvas.js";
 
 export const WINDOW_S = 60;
-const MARGIN = { left: 58, right: 14, top: 12, bottom: 26 };
 
 export class Chart {
   #points = { left: [], right: [] };
@@ -12,7 +11,7 @@ export class Chart {
     this.sheet = new Sheet(canvas);
   }
 
-  /** Take over {ink, soft, line, font, sides: {left: {mark, label}, right: …}, format(seconds)}. */
+  /** Take over {soft, line, font, px, unit, sides: {left: {mark}, right: …}, format(seconds), ago(seconds)}: see look.js. */
   setLook(look) {
     this.look = look;
   }
@@ -37,50 +36,76 @@ export class Chart {
       this.#points[side] = this.#points[side].filter((point) => point.heardS > startS);
       most = this.#points[side].reduce((high, point) => Math.max(high, point.latencyS), most);
     }
-    const { width, height } = this.sheet;
-    most = Math.max(most, 0.004);
-    const step = niceStep(most);
-    const top = Math.max(most * 1.06, step);
-    const x = (atS) => MARGIN.left + ((atS - startS) / WINDOW_S) * (width - MARGIN.left - MARGIN.right);
-    const y = (seconds) => height - MARGIN.bottom - (Math.max(0, seconds) / top) * (height - MARGIN.top - MARGIN.bottom);
-    this.#drawAxes(context, x, y, top, step, nowS);
+    context.font = this.look.font;
+    this.#drawAxes(context, this.#place(context, Math.max(most, 0.004), nowS));
     for (const side of ["left", "right"]) {
-      this.#drawSide(context, x, y, side, means[side]);
+      this.#drawSide(context, side, means[side]);
     }
   }
 
-  #drawAxes(context, x, y, top, step, nowS) {
-    const { soft, line, font, format, ago } = this.look;
-    context.font = font;
+  /** Lay out the axes round the room that their labels need, measured; return the ticks with their labels. */
+  #place(context, most, nowS) {
+    const { width, height } = this.sheet;
+    const { px, unit, format } = this.look;
+    const step = niceStep(most);
+    const highest = Math.max(most * 1.06, step);
+    const ticks = Array.from({ length: Math.floor(highest / step) + 1 }, (_, i) => ({ at: i * step, label: format(i * step) }));
+    const left = 8 * unit + Math.ceil(Math.max(...ticks.map(({ label }) => context.measureText(label).width)));
+    const right = width - 10 * unit;
+    const [top, bottom] = [0.7 * px + 3 * unit, height - 1.9 * px];
+    this.edges = { left, right, top, bottom };
+    this.x = (atS) => right - ((nowS - atS) / WINDOW_S) * (right - left);
+    this.y = (seconds) => bottom - (Math.max(0, seconds) / highest) * (bottom - top);
+    return ticks;
+  }
+
+  #drawAxes(context, ticks) {
+    const { soft, line, px, unit } = this.look;
+    const { left, right } = this.edges;
     context.fillStyle = soft;
     context.strokeStyle = line;
-    context.lineWidth = 1;
+    context.lineWidth = unit;
     context.textAlign = "right";
     context.textBaseline = "middle";
-    for (let tick = 0; tick <= top; tick += step) {
+    for (const { at, label } of ticks) {
       context.beginPath();
-      context.moveTo(x(nowS - WINDOW_S), y(tick));
-      context.lineTo(x(nowS), y(tick));
+      context.moveTo(left, this.y(at));
+      context.lineTo(right, this.y(at));
       context.stroke();
-      context.fillText(format(tick), MARGIN.left - 8, y(tick));
-    }
-    context.textBaseline = "alphabetic";
-    for (const seconds of [60, 40, 20, 0]) {
-      context.textAlign = seconds === 60 ? "left" : seconds === 0 ? "right" : "center";
-      context.fillText(ago(seconds), x(nowS - seconds), this.sheet.height - 7);
+      context.fillText(label, left - 8 * unit, this.y(at));
     }
     context.textAlign = "left";
+    context.textBaseline = "alphabetic";
+    this.#drawMoments(context, this.sheet.height - 0.5 * px);
   }
 
-  #drawSide(context, x, y, side, mean) {
+  /** Write below the axis when it was, from now back: each label only where it has room. */
+  #drawMoments(context, baseline) {
+    const { ago, px } = this.look;
+    const { left, right } = this.edges;
+    let free = this.sheet.width; // up to where the labels so far leave room
+    for (const seconds of [0, 20, 40, 60]) {
+      const label = ago(seconds);
+      const { width } = context.measureText(label);
+      const wanted = right - (seconds / WINDOW_S) * (right - left) - width / 2;
+      const start = Math.max(left, Math.min(wanted, right - width));
+      if (start + width <= free) {
+        context.fillText(label, start, baseline);
+        free = start - 0.6 * px;
+      }
+    }
+  }
+
+  #drawSide(context, side, mean) {
+    const { unit } = this.look;
     const { mark } = this.look.sides[side];
     context.fillStyle = context.strokeStyle = mark;
     if (mean !== undefined && mean !== null) {
-      context.setLineDash([6, 5]);
-      context.lineWidth = 1.5;
+      context.setLineDash([6 * unit, 5 * unit]);
+      context.lineWidth = 1.5 * unit;
       context.beginPath();
-      context.moveTo(MARGIN.left, y(mean));
-      context.lineTo(this.sheet.width - MARGIN.right, y(mean));
+      context.moveTo(this.edges.left, this.y(mean));
+      context.lineTo(this.edges.right, this.y(mean));
       context.stroke();
       context.setLineDash([]);
     }
@@ -88,10 +113,10 @@ export class Chart {
     for (const { heardS, latencyS } of this.#points[side]) {
       // A shape of its own for each side, for those who do not see the colours, or chose one transport twice.
       if (side === "left") {
-        context.fillRect(x(heardS) - 4, y(latencyS) - 4, 8, 8);
+        context.fillRect(this.x(heardS) - 4 * unit, this.y(latencyS) - 4 * unit, 8 * unit, 8 * unit);
       } else {
         context.beginPath();
-        context.arc(x(heardS), y(latencyS), 4.5, 0, 2 * Math.PI);
+        context.arc(this.x(heardS), this.y(latencyS), 4.5 * unit, 0, 2 * Math.PI);
         context.fill();
       }
     }

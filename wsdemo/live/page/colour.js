@@ -2,7 +2,7 @@
 
 /** Return a colour moved towards black or white until its contrast with `ground` is at least `ratio` (WCAG 2.2, 1.4.3). */
 export function readable(colour, ground, ratio) {
-  const target = luminance(ground) > 0.4 ? 0 : 255;
+  const target = isDark(ground) ? 255 : 0;
   const from = channels(colour);
   for (let share = 0; share <= 1; share += 0.02) {
     const mixed = toHex(from.map((value) => value + (target - value) * share));
@@ -11,6 +11,11 @@ export function readable(colour, ground, ratio) {
     }
   }
   return target === 0 ? "#000000" : "#ffffff";
+}
+
+/** Whether a ground is one on which light letters stand. */
+export function isDark(ground) {
+  return luminance(ground) < 0.18; // as far from white as from black
 }
 
 export function contrast(a, b) {

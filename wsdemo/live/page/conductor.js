@@ -1,7 +1,9 @@
 /** Leads the run: does to it what a person wants, and keeps a server playing it. It knows no view but the note. */
 
 import { onlyTrouble } from "./net.js";
+import { both } from "./run.js";
 import { Session } from "./session.js";
+import { keep } from "./shared/address.js";
 
 const SETTLE_MS = 150;
 
@@ -24,6 +26,7 @@ export class Conductor {
   }
 
   setSpeed(speed) {
+    keep("speed", speed);
     this.begin({ speed, startS: this.run.weekS() });
   }
 
@@ -31,7 +34,7 @@ export class Conductor {
     this.run.intervalS = seconds;
     this.run.watcher.changed();
     clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => this.run.measureAnew(), SETTLE_MS); // a slider in motion passes many values
+    this.#settling = setTimeout(() => this.#settle(), SETTLE_MS); // a slider in motion passes many values
   }
 
   async pause() {
@@ -61,7 +64,9 @@ export class Conductor {
     if (name === side.transport.name) {
       return;
     }
+    keep(side.name, name);
     run.recast(side, name);
+    this.#countBytes();
     if (run.paused) {
       return; // the next session will be asked for with it
     }
@@ -71,6 +76,30 @@ export class Conductor {
     }
     // One after the other: of two changes, the later must be the one that stays.
     this.#changing = this.#changing.then(() => this.#change(side, name));
+  }
+
+  #settle() {
+    keep("interval", this.run.intervalS);
+    this.run.measureAnew();
+    this.#countBytes();
+  }
+
+  /** Let the bytes be counted from now on. The server's counters of now are not here yet, so they are asked for. */
+  async #countBytes() {
+    const { run, session } = this;
+    const { sinceS } = run.schedule;
+    const ports = both((name) => run.sides[name].port);
+    if (session.id === null) {
+      return;
+    }
+    try {
+      const counters = await session.counters();
+      if (run.schedule.sinceS === sinceS) {
+        run.countBytesFrom(counters, ports);
+      }
+    } catch (error) {
+      onlyTrouble(error); // then the last second before the change is counted, too
+    }
   }
 
   async #change(side, name) {

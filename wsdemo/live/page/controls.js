@@ -25,11 +25,7 @@ export class Controls {
   /** Say everything in a language. */
   dress(texts, { dark, speed }) {
     this.texts = texts;
-    document.documentElement.lang = texts.locale;
-    document.title = texts.get("title");
-    for (const node of document.querySelectorAll("[data-text]")) {
-      node.textContent = texts.get(node.dataset.text);
-    }
+    texts.dress();
     write(this.nodes.theme, texts.get(dark ? "light" : "dark"));
     write(this.nodes.language, texts.get("language"));
     this.nodes.language.lang = texts.language === "zh" ? "en" : "zh";

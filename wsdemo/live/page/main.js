@@ -1,9 +1,11 @@
 /** The page: one run of the week, two sides that hear it. This module wires the others together. */
 
+import { withChoices } from "./choices.js";
 import { Clock } from "./clock.js";
 import { Conductor } from "./conductor.js";
 import { loadJson, loadTransport } from "./load.js";
 import { Note, watchForFaults } from "./note.js";
+import { findWay } from "./place.js";
 import { Run } from "./run.js";
 import { Screen } from "./screen.js";
 
@@ -11,8 +13,9 @@ const note = new Note(document.getElementById("note"));
 watchForFaults((error) => note.fault(error));
 
 const [config, land] = await Promise.all([loadJson("config", ["transports"]), loadJson("land.json", ["rings"])]);
-const transports = await Promise.all(config.transports.map(loadTransport));
-const run = new Run(config, transports, new Clock());
+const [way, ...transports] = await Promise.all([findWay(config.reach), ...config.transports.map(loadTransport)]);
+const run = new Run(withChoices(config), transports, new Clock());
+run.way = way;
 const conductor = new Conductor(run, note);
 const screen = new Screen(run, note, land.rings, conductor);
 run.watcher = screen;

@@ -20,7 +20,7 @@ export class WorldMap {
     this.rings = rings.flatMap(unrolled);
   }
 
-  /** Take over colours {land, coast, dot, rim}, how solid a dot at rest is, and whether things may move. */
+  /** Take over {land, coast, mark, rim, rest, unit, moves}: see look.js. */
   setLook(look) {
     this.look = look;
     this.#paintAll();
@@ -70,11 +70,12 @@ export class WorldMap {
   #ripple(context, dot, age) {
     const [x, y] = this.#place(dot);
     const radius = this.#radius(dot);
-    context.strokeStyle = context.fillStyle = this.look.dot;
+    const { unit } = this.look;
+    context.strokeStyle = context.fillStyle = this.look.mark;
     if (this.look.moves) {
       context.globalAlpha = (1 - age) ** 1.5;
-      context.lineWidth = 2.5;
-      circle(context, x, y, radius + 4 + 30 * Math.sqrt(age));
+      context.lineWidth = 2.5 * unit;
+      circle(context, x, y, radius + (4 + 30 * Math.sqrt(age)) * unit);
       context.stroke();
     }
     context.globalAlpha = 1 - 0.45 * age;
@@ -88,7 +89,7 @@ export class WorldMap {
     const [x, y] = this.#place(dot);
     circle(context, x, y, this.#radius(dot));
     context.globalAlpha = this.look.rest;
-    context.fillStyle = this.look.dot;
+    context.fillStyle = this.look.mark;
     context.fill();
     context.globalAlpha = 0.9;
     context.strokeStyle = this.look.rim;

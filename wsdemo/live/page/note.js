@@ -1,10 +1,10 @@
 /** The note under the controls: one sentence on what is not as it should be, the gravest first. */
 
 import { write } from "./dom.js";
-import { Texts, preferred } from "./texts.js";
+import { Texts } from "./texts.js";
 
 export class Note {
-  texts = new Texts(preferred());
+  texts = new Texts();
   #fault = null;
   #said = () => "";
   #untilMs = 0;

@@ -5,15 +5,16 @@ import { pollsDue, predict } from "./theory.js";
 /** Return what a side measured, and what theory expects of it; null for what is not known (yet). */
 export function numbers(side, { schedule, nowS, intervalS, ratePerS, delayS, bytes }) {
   const { tally } = side;
-  const theory = predict(side.transport.habit, schedule, { nowS, intervalS, ratePerS, delayS });
+  const theory = predict(side.transport.habit, { schedule, walk: side.walk, nowS, intervalS, ratePerS, delayS });
   const measured = {
     requests: tally.requests,
+    judged: side.judged,
     wasted: tally.wasted,
-    share: side.polls ? ratio(tally.wasted, tally.answered) : ratio(tally.wasted, tally.requests),
+    share: ratio(tally.wasted, side.judged),
     poisson: null,
     latency: ratio(tally.latencySumS, tally.timed),
     worst: tally.timed > 0 ? tally.latencyWorstS : null,
-    updates: tally.heard,
+    updates: tally.timed,
     lost: side.lost,
     bytes,
   };
@@ -23,6 +24,7 @@ export function numbers(side, { schedule, nowS, intervalS, ratePerS, delayS, byt
     share: theory.wasted,
     poisson: theory.poisson,
     latency: theory.latency,
+    law: theory.law,
     worst: theory.worst,
     updates: schedule.updates,
     lost: 0,

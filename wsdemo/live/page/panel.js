@@ -25,27 +25,30 @@ export class Panel {
     this.nodes.transport.addEventListener("change", () => actions.choose(this.nodes.transport.value));
   }
 
-  /** Say everything that depends on language, colours or transport. */
-  dress(texts, look) {
+  /** Say everything that depends on language or transport. */
+  dress(texts) {
     const { side, nodes } = this;
     const cased = side.name === "left" ? "Left" : "Right";
     Object.assign(this, { texts, cased });
-    this.root.style.setProperty("--mark", look.mark);
-    this.root.style.setProperty("--text", look.text);
     write(nodes.family, texts.get(side.transport.family));
     write(nodes.unseen, texts.get(`transport${cased}`));
     nodes.transport.replaceChildren(...this.transports.map((transport) => element("option", {
       value: transport.name, textContent: texts.label(transport), selected: transport.name === side.transport.name,
     })));
     write(nodes["late-label"], texts.get("late"));
-    this.map.setLook({
-      land: look.land, coast: look.coast, rim: look.rim, dot: look.mark, rest: look.rest, moves: look.moves,
-    });
+    nodes.offers.replaceChildren();
+  }
+
+  /** Take over how it looks: colours, letters, and whether things may move. */
+  setLook(look) {
+    const { texts, side, root } = this;
+    root.style.setProperty("--mark", look.mark);
+    root.style.setProperty("--text", look.text);
+    this.map.setLook(look);
     this.strip.setLook({
-      ink: look.ink, line: look.line, mark: look.mark, ground: look.card, font: look.font,
+      ...look,
       texts: { source: texts.get("source"), reader: texts.get(side.polls ? "readerPull" : "readerPush") },
     });
-    nodes.offers.replaceChildren();
   }
 
   /** Say the numbers of this moment. */
@@ -53,7 +56,7 @@ export class Panel {
     const { texts, nodes, side } = this;
     write(nodes.habit, texts.get(`habit.${side.transport.habit}`, { interval: texts.plain(intervalS) }));
     write(nodes.vain, measured.share === null ? "–" : texts.share(measured.share));
-    write(nodes["vain-label"], texts.get("vain", { count: measured.requests }));
+    write(nodes["vain-label"], texts.get("vain", { count: measured.judged }));
     write(nodes.late, measured.latency === null ? "–" : texts.duration(measured.latency));
     this.#showLast();
     this.#showState(paused);
@@ -87,7 +90,8 @@ export class Panel {
     nodes.state.dataset.kind = kind;
     // Whole seconds, counted up: a status that changed every tenth would never stop being read out.
     const wait = texts.plain(Math.max(1, Math.ceil(((untilMs ?? 0) - performance.now()) / 1000)));
-    write(nodes["state-text"], texts.get(never ? "never" : paused ? "paused" : kind, { wait }));
+    const broken = kind === "broken" && !side.everOpened ? "unopened" : kind;
+    write(nodes["state-text"], texts.get(never ? "never" : paused ? "paused" : broken, { wait }));
     if (never !== nodes.offers.childElementCount > 0) {
       nodes.offers.replaceChildren(...(never ? this.#others() : []).map((transport) => {
         const button = element("button", { type: "button", textContent: texts.label(transport) });

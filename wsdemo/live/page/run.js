@@ -1,6 +1,7 @@
 /** The run: its recipe, where it stands, and what both sides have counted. It knows no view; a watcher is told. */
 
 import { numbers } from "./numbers.js";
+import { DIRECT } from "./place.js";
 import { Side } from "./side.js";
 import { Schedule } from "./theory.js";
 
@@ -22,6 +23,8 @@ export class Run {
   paused = false;
   startS = 0;
   epoch = null;
+  session = null;
+  way = DIRECT;
   watcher = null;
   #t0Ms = 0;
   #seen = { atMs: 0, elapsedS: 0 };
@@ -31,7 +34,7 @@ export class Run {
     Object.assign(this, { config, transports, clock, speed: config.speed, intervalS: config.interval_s });
     this.schedule = new Schedule(0);
     const told = {
-      heard: (side, update) => this.watcher.heard(side, update, this.schedule.learn(update.seq, update.atS)),
+      heard: (side, update) => this.watcher.heard(side, update, this.#learn(update)),
       asked: (side, request) => this.watcher.asked(side, request),
       changed: () => this.watcher.changed(),
     };
@@ -74,7 +77,7 @@ export class Run {
 
   /** A server plays it: go on, by the ports that it gives. */
   goOn(about) {
-    Object.assign(this, { epoch: about.epoch, frozenS: null });
+    Object.assign(this, { epoch: about.epoch, session: about.id, frozenS: null });
     this.#t0Ms = about.t0_ms;
     this.#see();
     for (const name of SIDES) {
@@ -94,7 +97,7 @@ export class Run {
     const sinceS = this.nowS();
     this.schedule.restart(sinceS, this.intervalS);
     for (const name of SIDES) {
-      this.sides[name].setTimetable(sinceS, this.intervalS);
+      this.sides[name].setTimetable(sinceS, this.intervalS, this.schedule.seq);
       this.#bytes[name].base = this.#bytes[name].before + this.#bytes[name].now;
     }
     this.watcher.changed();
@@ -104,6 +107,7 @@ export class Run {
   recast(side, name) {
     side.disconnect();
     side.transport = this.#find(name);
+    side.port = null; // what its old port has counted is kept, and must not be counted again
     this.#keepBytes(side.name);
     this.measureAnew();
     this.watcher.recast();
@@ -117,7 +121,21 @@ export class Run {
 
   takeBytes({ sides }) {
     for (const name of SIDES) {
-      this.#bytes[name].now = sides[name].bytes_sent + sides[name].bytes_received;
+      const { port, bytes_sent: sent, bytes_received: received } = sides[name];
+      if (port === this.sides[name].port) {
+        this.#bytes[name].now = Math.max(this.#bytes[name].now, sent + received); // answers may overtake each other
+      }
+    }
+  }
+
+  /**
+   * Count the bytes from these counters on: the last beat did not know of the last second before a change.
+   * ports: those of the sides when it changed. Only what they counted belongs to the time before.
+   */
+  countBytesFrom(counters, ports) {
+    this.takeBytes(counters);
+    for (const name of SIDES.filter((one) => ports[one] === this.sides[one].port)) {
+      this.#bytes[name].base = this.#bytes[name].before + this.#bytes[name].now;
     }
   }
 
@@ -128,7 +146,8 @@ export class Run {
 
   /** Every number of this moment, for both sides. */
   numbers() {
-    const { schedule, intervalS, delayS } = this;
+    const { schedule, delayS } = this;
+    const { intervalS } = schedule; // the one that counts: a slider in motion is ahead of it
     const ratePerS = this.speed * this.config.rate_per_s_at_speed_1;
     const nowS = this.nowS();
     return both((name) => {
@@ -144,10 +163,19 @@ export class Run {
     return {
       speed, startS, intervalS, paused, nowS: this.nowS(), sinceS: this.schedule.sinceS,
       sides: both((name) => {
-        const { transport, state, seq, lost, tally } = this.sides[name];
-        return { transport: transport.name, state: state.kind, seq, lost, ...tally, ...now[name] };
+        const { transport, state, way, seq, lost, tally } = this.sides[name];
+        return { transport: transport.name, state: state.kind, way, seq, lost, ...tally, ...now[name] };
       }),
     };
+  }
+
+  /** Take over an update that a side has heard; return whether it is new to both. */
+  #learn({ seq, atS }) {
+    const isNew = this.schedule.learn(seq, atS);
+    if (isNew) {
+      SIDES.forEach((name) => this.sides[name].walk.learn(seq, atS));
+    }
+    return isNew;
   }
 
   #find(name) {

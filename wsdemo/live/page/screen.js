@@ -1,11 +1,13 @@
 /** The screen: everything that is seen of a run, put together, dressed and drawn. What it shows is the run's. */
 
 import { Chart } from "./chart.js";
+import { chosenTheme } from "./choices.js";
 import { Controls } from "./controls.js";
 import { write } from "./dom.js";
-import { pageLook, sideLook } from "./look.js";
+import { onPaper, pageLook, sideLook } from "./look.js";
 import { Panel } from "./panel.js";
 import { SIDES, both } from "./run.js";
+import { keep } from "./shared/address.js";
 import { Table } from "./table.js";
 import { LANGUAGES, Texts } from "./texts.js";
 
@@ -15,9 +17,10 @@ const CHART_MS = 100;
 const DESCRIBE_MS = 5000;
 
 export class Screen {
-  #theme = null;
+  #theme = chosenTheme();
   #dark = matchMedia("(prefers-color-scheme: dark)");
   #still = matchMedia("(prefers-reduced-motion: reduce)");
+  #forced = matchMedia("(forced-colors: active)");
   #shown = null;
   #at = { numbers: -Infinity, chart: -Infinity, described: -Infinity };
 
@@ -43,7 +46,10 @@ export class Screen {
       language: () => this.#changeLanguage(),
     });
     this.#dark.addEventListener("change", () => this.#dress());
-    this.#still.addEventListener("change", () => this.#dress());
+    this.#still.addEventListener("change", () => this.#paint());
+    this.#forced.addEventListener("change", () => this.#paint());
+    addEventListener("resize", () => this.#paint()); // the letters of the pictures grow with those of the page
+    onPaper((isPaper) => this.#changePaper(isPaper));
   }
 
   /** Draw from now on, with every frame. */
@@ -97,52 +103,90 @@ export class Screen {
 
   #changeTheme() {
     this.#theme = this.#isDark ? "light" : "dark";
-    document.documentElement.dataset.theme = this.#theme;
+    keep("theme", this.#theme);
     this.#dress();
   }
 
   #changeLanguage() {
     this.texts = this.note.texts = new Texts(LANGUAGES.find((language) => language !== this.texts.language));
+    keep("language", this.texts.language);
     this.#dress();
+  }
+
+  /** The page becomes paper, or a screen again. Everything is drawn at once: paper waits for no frame. */
+  #changePaper(isPaper) {
+    document.documentElement.toggleAttribute("data-print", isPaper);
+    for (const { sheet } of this.#pictures()) {
+      sheet.hold(false);
+      sheet.hold(isPaper); // else Chromium squeezes some of them by a few pixels
+    }
+    this.#paint();
+    const [nowMs, nowS] = [performance.now(), this.run.nowS()];
+    this.#fill();
+    this.#drawPictures(nowMs, nowS);
+    this.#drawChart(nowS);
   }
 
   /** Say and colour everything again: after a change of language, theme or transport. */
   #dress() {
-    const { run, texts, panels } = this;
-    const look = pageLook(!this.#still.matches);
-    const looks = both((name) => sideLook(look, run.sides[name].transport, this.#isDark));
+    const { run, texts } = this;
+    if (this.#theme !== null) {
+      document.documentElement.dataset.theme = this.#theme;
+    }
     this.controls.dress(texts, { dark: this.#isDark, speed: run.speed });
-    SIDES.forEach((name) => panels[name].dress(texts, looks[name]));
+    SIDES.forEach((name) => this.panels[name].dress(texts));
+    this.table.build(texts, both((name) => run.sides[name].transport));
+    this.fine.forEach((node) => write(node, ""));
+    this.#paint();
+  }
+
+  /** Colour everything again, and draw in letters of the right size: also after a change of the screen. */
+  #paint() {
+    const { run, texts } = this;
+    const look = pageLook(!this.#still.matches);
+    const looks = both((name) => sideLook(look, run.sides[name].transport));
+    SIDES.forEach((name) => this.panels[name].setLook(looks[name]));
     this.chart.setLook({
       ...look,
       sides: looks,
       format: (seconds) => texts.duration(seconds).replace(/[.,]0(0)?(?=\D)/, ""),
       ago: (seconds) => (seconds === 0 ? texts.get("now") : texts.get("ago", { seconds })),
     });
-    this.table.build(texts, both((name) => ({ transport: run.sides[name].transport, text: looks[name].text })));
-    this.fine.forEach((node) => write(node, ""));
+    this.table.setLook(looks);
     this.changed();
+  }
+
+  #pictures() {
+    return [this.chart, ...SIDES.flatMap((name) => [this.panels[name].map, this.panels[name].strip])];
   }
 
   // What it says.
 
   #draw(nowMs) {
     const nowS = this.run.nowS();
-    for (const name of SIDES) {
-      this.panels[name].map.draw(nowMs);
-      this.panels[name].strip.draw(nowS, this.run.sides[name].polls);
-    }
+    this.#drawPictures(nowMs, nowS);
     // One of the three with a frame, the most wanted first.
     if (nowMs - this.#at.numbers > NUMBERS_MS) {
       this.#at.numbers = nowMs;
       this.#fill();
     } else if (nowMs - this.#at.chart > CHART_MS) {
       this.#at.chart = nowMs;
-      this.chart.draw(nowS, both((name) => this.#shown[name].expected.latency));
+      this.#drawChart(nowS);
     } else if (nowMs - this.#at.described > DESCRIBE_MS) {
       this.#at.described = nowMs;
       SIDES.forEach((name) => this.panels[name].describe(this.#shown[name]));
     }
+  }
+
+  #drawPictures(nowMs, nowS) {
+    for (const name of SIDES) {
+      this.panels[name].map.draw(nowMs);
+      this.panels[name].strip.draw(nowS, this.run.sides[name].polls);
+    }
+  }
+
+  #drawChart(nowS) {
+    this.chart.draw(nowS, both((name) => this.#shown[name].expected.law));
   }
 
   #fill() {

@@ -1,20 +1,23 @@
 /** One side of the page as a reader: its place in the log, its timetable, its tally, and the transport it hears by. */
 
 import { NoAnswer } from "./net.js";
-import { updatesUrl } from "./place.js";
+import { DIRECT, RELAYED, updatesUrls } from "./place.js";
+import { Walk } from "./theory.js";
 import { backoff, sleep } from "./waits.js";
 
 /**
  * name: "left" or "right"; transport: its row of the registry, with `hear` of its file; run: gives `nowS()` (seconds of
- * the run) and `epoch`; watcher: told of what happens (`heard(side, update)`, `asked(side, request)`, `changed(side)`).
+ * the run), `epoch`, `session`, and the `way` by which sides are reached; watcher: told of what happens (`heard(side, update)`, `asked(side, request)`, `changed(side)`).
  */
 export class Side {
   #hearing = null;
   #wake = null;
+  /** The question that is not answered yet, or the stream that goes on. */
+  #open = null;
 
   constructor(name, transport, run, watcher) {
     Object.assign(this, { name, transport, run, watcher, seq: 0, lost: 0, last: null, state: { kind: "waiting" } });
-    this.setTimetable(0, 1);
+    this.setTimetable(0, 1, 0);
   }
 
   /** Whether it asks by a timetable. */
@@ -27,7 +30,7 @@ export class Side {
     return this.transport.habit === "streamed";
   }
 
-  /** Whether it failed from the first and again, as where a proxy lets nothing of the kind through. */
+  /** Whether it failed from the first, by either way, as where a proxy lets nothing of the kind through. */
   get neverOpens() {
     return this.state.kind === "broken" && !this.everOpened && this.attempt >= 2;
   }
@@ -39,37 +42,59 @@ export class Side {
     this.last = null;
   }
 
-  /** Count from now on. A held connection was asked for once and serves on, so it counts. */
-  setTimetable(sinceS, intervalS) {
+  /** Of how many requests it is known whether they were wasted. */
+  get judged() {
+    const { requests, answered, unanswered } = this.tally;
+    return this.polls ? answered : requests - unanswered;
+  }
+
+  /**
+   * Count from now on. A question that is held, or a stream, was asked for once and serves on, so it counts; a poll on
+   * its way belongs to the timetable by which it was made. knownSeq: the newest update that either side has heard.
+   */
+  setTimetable(sinceS, intervalS, knownSeq) {
+    const open = this.polls ? null : this.#open;
     this.timetable = { sinceS, intervalS };
     this.tally = {
-      requests: this.holds && this.state.kind === "open" ? 1 : 0,
-      answered: 0, wasted: 0, heard: 0, timed: 0, latencySumS: 0, latencyWorstS: 0, duplicates: 0, failures: 0,
+      requests: 0, answered: 0, unanswered: 0, wasted: 0, heard: 0, timed: 0, latencySumS: 0, latencyWorstS: 0,
+      duplicates: 0, failures: 0,
     };
+    this.walk = new Walk(this.timetable, { hadSeq: this.seq, knownSeq, askedS: open?.atS });
+    if (this.#hearing !== null) {
+      this.walk.connects = 1;
+    }
+    if (open !== null) {
+      this.tally.requests = 1;
+      this.tally.answered = Number(open.answered);
+      open.tally = this.tally;
+    }
     this.#wake?.abort();
   }
 
-  /** Hear by the session's port for this side, until `disconnect`. */
+  /** Hear by the session's port for this side, until `disconnect`: by the way that the run has found to work. */
   connect(port) {
     this.disconnect();
     this.#hearing = new AbortController();
-    Object.assign(this, { attempt: 0, everOpened: false });
+    const urls = updatesUrls({ port, session: this.run.session, side: this.name }, this.transport.scheme);
+    Object.assign(this, { port, urls, way: this.run.way, attempt: 0, everOpened: false });
+    this.walk.connect(this.run.nowS());
     this.#set({ kind: "connecting" });
     // Not awaited: it ends with the signal, and what else it throws is a fault, which is the window's to report.
-    this.transport.hear(this, updatesUrl(port, this.transport.scheme), this.#hearing.signal);
+    this.transport.hear(this, urls[this.way], this.#hearing.signal);
   }
 
   disconnect() {
     this.#hearing?.abort();
     this.#hearing = null;
+    this.#open = null;
     this.#set({ kind: "waiting" });
   }
 
   // What the transports call.
 
-  /** Return an address with this side's place in the log. */
+  /** Return the address to ask at next: `url`, or that of the way to be tried after it, with this side's place. */
   ask(url) {
-    const asked = new URL(url);
+    const asked = new URL(this.urls?.[this.way] ?? url);
     asked.search = new URLSearchParams({ after: this.seq, epoch: this.run.epoch });
     return asked;
   }
@@ -99,7 +124,8 @@ export class Side {
   /** Count a request that is about to be sent. */
   asks(dueS = this.run.nowS()) {
     this.tally.requests += 1;
-    const request = { atS: dueS, tally: this.tally, wasted: null };
+    const request = { atS: dueS, tally: this.tally, wasted: null, answered: false };
+    this.#open = request;
     this.watcher.asked(this, request);
     return request;
   }
@@ -119,6 +145,10 @@ export class Side {
       throw new NoAnswer("another run answers here");
     }
     Object.assign(this, { attempt: 0, everOpened: true });
+    this.run.way = this.way;
+    if (this.holds && this.#open !== null && !this.#open.answered) {
+      this.#answer(this.#open);
+    }
     this.#set({ kind: "open" });
   }
 
@@ -126,7 +156,13 @@ export class Side {
   failed() {
     const waitMs = backoff(this.attempt);
     this.attempt += 1;
-    this.tally.failures += 1;
+    if (!this.everOpened) {
+      this.way = this.way === DIRECT ? RELAYED : DIRECT;
+    }
+    const { tally, answered } = this.#open ?? { tally: this.tally, answered: true };
+    tally.failures += 1;
+    tally.unanswered += Number(!answered);
+    this.#open = null;
     this.#set({ kind: "broken", untilMs: performance.now() + waitMs });
     return waitMs;
   }
@@ -146,14 +182,23 @@ export class Side {
       this.#hear({ seq: update.seq, atS: update.at_s, heardS: nowS, data: update.data });
     }
     if (request !== null) {
+      this.#answer(request);
+      this.#open = null;
       request.wasted = fresh === 0;
-      request.tally.answered += 1;
       request.tally.wasted += fresh === 0;
       if (fresh === 0) {
         this.last = null;
       }
+      if (request.tally !== this.tally) {
+        this.walk.hadSeq = this.seq; // a poll of the old timetable has brought it, so the first of the new one will not
+      }
       this.watcher.changed(this);
     }
+  }
+
+  #answer(request) {
+    request.answered = true;
+    request.tally.answered += 1;
   }
 
   #hear(update) {

@@ -15,7 +15,7 @@ export class Strip {
     this.sheet = new Sheet(canvas);
   }
 
-  /** Take over colours {ink, line, mark, ground} and texts {source, reader}. */
+  /** Take over {ink, line, mark, card, font, px, unit, texts: {source, reader}}: see look.js. */
   setLook(look) {
     this.look = look;
   }
@@ -51,10 +51,11 @@ export class Strip {
     const startS = nowS - WINDOW_S;
     this.#updates = this.#updates.filter((one) => Math.max(one.atS, one.heardS ?? nowS) > startS - 1);
     this.#requests = this.#requests.filter((one) => one.atS > startS - 1 && !one.cut);
-    context.font = this.look.font;
-    const gutter = 12 + Math.max(...Object.values(this.look.texts).map((text) => context.measureText(text).width));
-    const x = (atS) => gutter + ((atS - startS) / WINDOW_S) * (width - gutter - 8);
-    const [top, bottom] = [10, height - 14];
+    const { font, px, unit, texts } = this.look;
+    context.font = font;
+    const gutter = 12 * unit + Math.max(...Object.values(texts).map((text) => context.measureText(text).width));
+    const x = (atS) => gutter + ((atS - startS) / WINDOW_S) * (width - gutter - 8 * unit);
+    const [top, bottom] = [0.7 * px + 1, height - 0.7 * px - 3 * unit]; // half a letter from either edge, or a mark
 
     this.#drawTexts(context, top, bottom);
     context.save();
@@ -75,50 +76,50 @@ export class Strip {
   }
 
   #drawUpdates(context, x, top, bottom, nowS, polls) {
-    const { ink, mark } = this.look;
+    const { ink, mark, unit } = this.look;
     for (const { atS, heardS } of this.#updates) {
       context.strokeStyle = mark;
-      context.lineWidth = 2;
-      context.setLineDash(heardS === null ? [3, 3] : []);
+      context.lineWidth = 2 * unit;
+      context.setLineDash(heardS === null ? [3 * unit, 3 * unit] : []);
       context.beginPath();
       context.moveTo(x(atS), top);
       if (heardS === null) {
-        context.lineTo(x(nowS), top + 5); // it waits, and nobody has asked
+        context.lineTo(x(nowS), top + 5 * unit); // it waits, and nobody has asked
       } else {
         context.lineTo(x(heardS), bottom);
       }
       context.stroke();
       context.setLineDash([]);
       context.fillStyle = ink;
-      diamond(context, x(atS), top, 4.5);
+      diamond(context, x(atS), top, 4.5 * unit);
       if (heardS !== null && !polls) {
         context.fillStyle = mark;
         context.beginPath();
-        context.arc(x(heardS), bottom, 5, 0, 2 * Math.PI);
+        context.arc(x(heardS), bottom, 5 * unit, 0, 2 * Math.PI);
         context.fill();
       }
     }
   }
 
   #drawRequests(context, x, bottom, polls) {
-    const { mark, ground } = this.look;
-    const wide = 7;
+    const { mark, card, unit } = this.look;
+    const [wide, high, line] = [7 * unit, 12 * unit, 1.5 * unit];
     for (const { atS, wasted } of this.#requests) {
-      const [left, high] = [x(atS) - wide / 2, 12];
+      const left = x(atS) - wide / 2;
       if (wasted === false || !polls) {
         context.fillStyle = mark;
         if (polls) {
           context.fillRect(left, bottom - high / 2, wide, high);
         } else {
-          context.fillRect(x(atS) - 1, bottom - high / 2, 2, high + 2);
+          context.fillRect(x(atS) - unit, bottom - high / 2, 2 * unit, high + 2 * unit);
         }
       } else {
-        context.fillStyle = ground;
+        context.fillStyle = card;
         context.fillRect(left, bottom - high / 2, wide, high);
         context.strokeStyle = mark;
-        context.lineWidth = 1.5;
-        context.setLineDash(wasted === null ? [2, 2] : []);
-        context.strokeRect(left + 0.75, bottom - high / 2 + 0.75, wide - 1.5, high - 1.5);
+        context.lineWidth = line;
+        context.setLineDash(wasted === null ? [2 * unit, 2 * unit] : []);
+        context.strokeRect(left + line / 2, bottom - high / 2 + line / 2, wide - line, high - line);
         context.setLineDash([]);
       }
     }

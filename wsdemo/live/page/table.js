@@ -7,12 +7,13 @@ const ROWS = ["requests", "wasted", "share", "poisson", "latency", "worst", "upd
 /** The table of every number, built once and filled in often. */
 export class Table {
   #cells = {};
+  #heads = {};
 
   constructor(table) {
     this.table = table;
   }
 
-  /** Build it in a language; sides: {left: transport, right: transport}, both with their colours. */
+  /** Build it in a language; sides: {left, right}, the transport of each. */
   build(texts, sides) {
     this.texts = texts;
     const head = element("thead");
@@ -20,10 +21,10 @@ export class Table {
     this.since = element("th", { scope: "col", rowSpan: 2 });
     names.append(this.since);
     const kinds = element("tr");
-    for (const [side, { transport, text }] of Object.entries(sides)) {
+    for (const [side, transport] of Object.entries(sides)) {
       const name = element("th", { scope: "colgroup", colSpan: 2, textContent: texts.label(transport) });
-      name.style.color = text;
       name.className = side;
+      this.#heads[side] = name;
       names.append(name);
       for (const kind of ["measured", "theory"]) {
         kinds.append(element("th", { scope: "col", textContent: texts.get(kind) }));
@@ -46,9 +47,16 @@ export class Table {
     this.table.replaceChildren(head, body);
   }
 
+  /** Take over the looks of both sides. */
+  setLook(looks) {
+    for (const [side, { text }] of Object.entries(looks)) {
+      this.#heads[side].style.setProperty("--text", text);
+    }
+  }
+
   /** Fill in {left, right} as `numbers` gives them. */
   fill(both, sinceS) {
-    write(this.since, this.texts.get("quantity", { since: this.texts.plain(Math.round(sinceS * 10) / 10) }));
+    write(this.since, this.texts.get("quantity", { since: `${this.texts.number(sinceS, { maximumFractionDigits: 1 })}\u202fs` }));
     for (const [side, kinds] of Object.entries(both)) {
       for (const kind of ["measured", "expected"]) {
         for (const row of ROWS) {

@@ -1,5 +1,7 @@
 /** Every text of the page, in English and Chinese, and how numbers are written in each. */
 
+import { Words, preferred } from "./shared/words.js";
+
 const TEXTS = {
   en: {
     title: "Pull and push hear the same earthquakes",
@@ -55,14 +57,16 @@ const TEXTS = {
     fineBytes: "Bytes are TCP payload in both directions, counted at the server's socket: headers are in, TCP's and"
       + " IP's own are not.",
     fineTheory: "Theory: wasted share 1 − Σ min(gap, T) / elapsed, or exp(−λT) for Poisson; mean latency T/2 + d"
-      + " with d = {delay}. Changing a control starts the measuring anew.",
+      + " with d = {delay}; for fewer than 30 polls, what their own times give. Changing a control starts the measuring"
+      + " anew.",
     fineData: "Data: U.S. Geological Survey, one week of 2018; Natural Earth.",
     connecting: "Connecting",
     open: "Connected",
     waiting: "Not connected",
     paused: "Paused",
     broken: "Connection lost; next attempt in {wait}",
-    never: "The WebSocket does not open, perhaps a proxy refuses it. Next attempt in {wait}. Or use:",
+    unopened: "Not connected yet; next attempt in {wait}",
+    never: "The WebSocket does not open, neither at a port of its own nor at the page's. Next attempt in {wait}. Or use:",
     unreachable: "The server does not answer; next attempt in {wait}. What happens meanwhile is not lost.",
     refused: "The server refuses: {reason} Next attempt in {wait}.",
     back: "The server is back. The run goes on where it was, and both sides catch up.",
@@ -122,15 +126,16 @@ const TEXTS = {
     bytes: "双向字节数",
     fineClock: "延迟按服务器的时钟计算；本页对该时钟的误差不超过 ±{error}（最近一分钟内最短往返时间的一半）。浏览器忙于绘图时会听得更晚。",
     fineBytes: "字节数是服务器套接字上双向的 TCP 载荷：包含 HTTP 头，不含 TCP 与 IP 自身的头。",
-    fineTheory: "理论：白问的比例为 1 − Σ min(间隔, T) / 已过时间，泊松过程为 exp(−λT)；平均延迟为 T/2 + d，d = {delay}。"
-      + "改变任何控件都会重新开始测量。",
+    fineTheory: "理论：白问的比例为 1 − Σ min(间隔, T) / 已过时间，泊松过程为 exp(−λT)；平均延迟为 T/2 + d，d = {delay}；"
+      + "轮询不足 30 次时，按这些轮询各自的时刻计算。改变任何控件都会重新开始测量。",
     fineData: "数据：美国地质调查局，2018 年的一周；Natural Earth。",
     connecting: "正在连接",
     open: "已连接",
     waiting: "未连接",
     paused: "已暂停",
     broken: "连接断开；{wait}后重试",
-    never: "WebSocket 无法打开，可能被代理拒绝。{wait}后重试。也可以改用：",
+    unopened: "尚未连接；{wait}后重试",
+    never: "WebSocket 无法打开，无论通过它自己的端口还是本页的端口。{wait}后重试。也可以改用：",
     unreachable: "服务器没有回答；{wait}后重试。这期间发生的不会丢失。",
     refused: "服务器拒绝：{reason} {wait}后重试。",
     back: "服务器恢复了。回放从原处继续，两侧正在补上。",
@@ -148,46 +153,29 @@ const TEXTS = {
 
 export const LANGUAGES = Object.keys(TEXTS);
 
-/** Return the first of the browser's languages that the page speaks. */
-export function preferred(languages = navigator.languages) {
-  const spoken = languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in TEXTS);
-  return spoken ?? "en";
-}
-
 /** The texts of one language. */
-export class Texts {
-  constructor(language) {
-    this.language = language;
-    this.locale = language === "zh" ? "zh-CN" : "en-GB";
-    this.plural = new Intl.PluralRules(this.locale);
-    this.numbers = new Map();
+export class Texts extends Words {
+  #formats = new Map();
+
+  constructor(language = preferred(LANGUAGES)) {
+    super(TEXTS, language);
     this.when = new Intl.DateTimeFormat(this.locale, {
       weekday: "short", day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit",
       hourCycle: "h23", timeZone: "UTC",
     });
   }
 
-  /** Return a text with `{name}` filled in; with a `count`, in the plural that goes with it. */
-  get(key, values = {}) {
-    const texts = TEXTS[this.language];
-    const text = texts[key] ?? texts[`${key}_${this.plural.select(values.count)}`] ?? texts[`${key}_other`];
-    return text.replace(/\{(\w+)\}/g, (_, name) => {
-      const value = values[name];
-      return typeof value === "number" ? this.number(value) : value;
-    });
-  }
-
   label(transport) {
-    return TEXTS[this.language].labels?.[transport.name] ?? transport.label;
+    return this.texts.labels?.[transport.name] ?? transport.label;
   }
 
   number(value, options = {}) {
     // Making a formatter is slow, and the table has thirty numbers four times a second.
     const key = JSON.stringify(options);
-    if (!this.numbers.has(key)) {
-      this.numbers.set(key, new Intl.NumberFormat(this.locale, options));
+    if (!this.#formats.has(key)) {
+      this.#formats.set(key, new Intl.NumberFormat(this.locale, options));
     }
-    return this.numbers.get(key).format(value);
+    return this.#formats.get(key).format(value);
   }
 
   share(value) {

@@ -1,9 +1,13 @@
 /**
- * What the two sides should cost, from the updates known so far. The formulas are those of wsdemo/theory.py.
- * Times are seconds of the run; `d` is the one-way delay.
+ * What the two sides should cost, from the updates known so far. The formulas are those of wsdemo/theory.py; the first
+ * few polls, whose phase is known, and long polls are walked along the schedule. Times are seconds of the run; `d` is
+ * the one-way delay.
  */
 
 export const LONG_POLL_TIMEOUT_S = 25;
+
+/** Of fewer polls than these, the mean over all phases says little, and the times of these very polls are known. */
+export const FEW_POLLS = 30;
 
 /** The schedule as far as anybody has heard it, since a moment: sums only, so it never grows. */
 export class Schedule {
@@ -16,7 +20,7 @@ export class Schedule {
 
   /** Begin to count anew from a moment, for this interval. What is known of the order of updates stays. */
   restart(sinceS, intervalS) {
-    Object.assign(this, { sinceS, intervalS, updates: 0, lastS: null, usefulS: 0, timeouts: 0 });
+    Object.assign(this, { sinceS, intervalS, updates: 0, lastS: null, usefulS: 0 });
   }
 
   /** Take over an update that either side heard; return whether it is new to both. */
@@ -26,10 +30,8 @@ export class Schedule {
     }
     this.seq = seq;
     if (atS >= this.sinceS) {
-      const gap = atS - (this.lastS ?? this.sinceS);
-      this.timeouts += Math.floor(gap / LONG_POLL_TIMEOUT_S);
       if (this.lastS !== null) {
-        this.usefulS += Math.min(gap, this.intervalS);
+        this.usefulS += Math.min(atS - this.lastS, this.intervalS);
       }
       this.lastS = atS;
       this.updates += 1;
@@ -45,33 +47,142 @@ export class Schedule {
   }
 }
 
-/** What theory expects of a transport, by its habit: see numbers.js for what each number is called on the page. */
+/**
+ * One side's way along the schedule: which of its own questions bring news, if each is asked when it should be.
+ * hadSeq: what the side had heard when it began; knownSeq: the newest update that anybody had heard of then;
+ * askedS: since when a question of it has been held open, the beginning of the way if none is.
+ */
+export class Walk {
+  /** How often it connected: each time it asks once, whatever its habit. */
+  connects = 0;
+  /** Polls that brought news, the first one apart, and how long the updates they brought had waited. */
+  #useful = 0;
+  #waited = { count: 0, sumS: 0, mostS: 0 };
+  /** The newest poll that brings news, which may not be due yet, and what it brings. */
+  #next = { poll: 0, count: 0, sumS: 0, mostS: 0 };
+  #firstBrings = false;
+  /** Long polls that an update answered, those that ended without one; whether the first was answered at once. */
+  #answers = 0;
+  #timeouts = 0;
+  #early = false;
+  #settled = false;
+
+  constructor({ sinceS, intervalS }, { hadSeq, knownSeq, askedS = sinceS }) {
+    Object.assign(this, { sinceS, intervalS, hadSeq, beforeSeq: knownSeq, askedS });
+  }
+
+  /** It connects, and asks. */
+  connect(nowS) {
+    if (this.connects > 0) {
+      this.#answers += this.#atOnce;
+      this.#early = false;
+      this.#settled = true;
+    }
+    this.connects += 1;
+    this.askedS = nowS;
+  }
+
+  /** Take over an update that is new to both sides. */
+  learn(seq, atS) {
+    if (atS < this.sinceS) {
+      this.beforeSeq = Math.max(this.beforeSeq, seq);
+      return;
+    }
+    if (atS < this.askedS) {
+      this.#early = true; // it was there before the question
+    } else {
+      this.#answers += 1;
+      this.#timeouts += Math.floor((atS - this.askedS) / LONG_POLL_TIMEOUT_S);
+      this.askedS = atS;
+    }
+    const poll = Math.max(0, Math.ceil((atS - this.sinceS) / this.intervalS - 0.5));
+    if (poll > this.#next.poll) {
+      this.#settle();
+      this.#next = { poll, count: 0, sumS: 0, mostS: 0 };
+    }
+    this.#firstBrings ||= poll === 0;
+    add(this.#next, { count: 1, sumS: this.#wait(poll, atS), mostS: this.#wait(poll, atS) });
+  }
+
+  /** Whether it lacked something when it began: then its first question brings that. */
+  get behind() {
+    return this.beforeSeq > this.hadSeq;
+  }
+
+  /** What polls due by now should have brought: {useful, count, sumS, mostS}, the waits of `count` updates. */
+  polled(due) {
+    const first = due > 0 && (this.behind || this.#firstBrings);
+    const next = this.#next.poll < due ? this.#next : { count: 0, sumS: 0, mostS: 0 };
+    const useful = Number(first) + this.#useful + Number(next.count > 0 && next.poll > 0);
+    return { useful, ...add({ ...this.#waited }, next) };
+  }
+
+  /** What a side that holds one question after the other should have asked, {requests, timeouts}. */
+  held(nowS) {
+    const timeouts = this.#timeouts + Math.max(0, Math.floor((nowS - this.askedS) / LONG_POLL_TIMEOUT_S));
+    return { requests: this.connects + this.#atOnce + this.#answers + timeouts, timeouts };
+  }
+
+  /** How many long polls since it connected were answered at once, by what there was before them: one or none. */
+  get #atOnce() {
+    return Number(this.#early || (this.behind && !this.#settled));
+  }
+
+  #wait(poll, atS) {
+    return this.sinceS + (poll + 0.5) * this.intervalS - atS;
+  }
+
+  #settle() {
+    this.#useful += Number(this.#next.count > 0 && this.#next.poll > 0);
+    add(this.#waited, this.#next);
+  }
+}
+
+function add(sums, { count, sumS, mostS }) {
+  return Object.assign(sums, {
+    count: sums.count + count, sumS: sums.sumS + sumS, mostS: Math.max(sums.mostS, mostS),
+  });
+}
+
+/**
+ * What theory expects of a transport, by its habit: see numbers.js for what each number is called on the page. `law` is
+ * the mean latency that it has in the long run.
+ */
 const EXPECTED = {
-  asks: (schedule, { nowS, intervalS, ratePerS, delayS }) => ({
-    wasted: schedule.wastedShare(nowS),
-    poisson: Math.exp(-ratePerS * intervalS),
-    latency: intervalS / 2 + delayS,
-    worst: intervalS + delayS,
-    requests: pollsDue(nowS - schedule.sinceS, intervalS),
-  }),
-  held: (schedule, { nowS, ratePerS, delayS }) => {
-    const open = nowS - (schedule.lastS ?? schedule.sinceS);
-    const timeouts = schedule.timeouts + Math.floor(open / LONG_POLL_TIMEOUT_S);
-    const requests = 1 + schedule.updates + timeouts;
+  asks: ({ schedule, walk, nowS, intervalS, ratePerS, delayS }) => {
+    const requests = pollsDue(nowS - schedule.sinceS, intervalS);
+    const law = intervalS / 2 + delayS;
+    const always = { requests, law, poisson: Math.exp(-ratePerS * intervalS) };
+    if (requests >= FEW_POLLS) {
+      return { ...always, wasted: schedule.wastedShare(nowS), latency: law, worst: intervalS + delayS };
+    }
+    const { useful, count, sumS, mostS } = walk.polled(requests);
     return {
-      wasted: timeouts / requests,
-      poisson: Math.exp(-ratePerS * LONG_POLL_TIMEOUT_S),
-      latency: delayS,
-      worst: 3 * delayS, // an update that comes between two requests waits for two transits more (RFC 6202)
-      requests,
+      ...always,
+      wasted: requests > 0 ? 1 - useful / requests : null,
+      latency: count > 0 ? sumS / count + delayS : null,
+      worst: count > 0 ? mostS + delayS : null,
     };
   },
-  streamed: (_, { delayS }) => ({ wasted: 0, poisson: 0, latency: delayS, worst: null, requests: 1 }),
+  held: ({ walk, nowS, ratePerS, delayS }) => {
+    const { requests, timeouts } = walk.held(nowS);
+    return {
+      requests,
+      wasted: requests > 0 ? timeouts / requests : null,
+      poisson: Math.exp(-ratePerS * LONG_POLL_TIMEOUT_S),
+      latency: delayS,
+      law: delayS,
+      worst: 3 * delayS, // an update that comes between two requests waits for two transits more (RFC 6202)
+    };
+  },
+  streamed: ({ walk, delayS }) => (
+    { requests: walk.connects, wasted: 0, poisson: 0, latency: delayS, law: delayS, worst: null }
+  ),
 };
 
-/** Return what theory expects of a transport with this habit at a moment of the schedule. */
-export function predict(habit, schedule, moment) {
-  return EXPECTED[habit](schedule, moment);
+/** Return what theory expects of a transport with this habit at a moment: of the schedule, and of its side's way. */
+export function predict(habit, moment) {
+  return EXPECTED[habit](moment);
 }
 
 /** How many polls are due within `elapsedS`, the first after half an interval. */

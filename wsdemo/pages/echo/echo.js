@@ -1,23 +1,11 @@
-// The page of the echo server: one WebSocket, and a log of what happens to it.
-"use strict";
+/** The page of the echo server: one WebSocket, and a log of what happens to it. */
 
+import { keep } from "./shared/address.js";
+import { Words, preferred } from "./shared/words.js";
+import { TEXTS } from "./texts.js";
+
+const LANGUAGES = Object.keys(TEXTS);
 const MAX_ENTRIES = 500; // the log of a page that stays open must not grow without end
-
-const CODES = {
-  1000: "normal closure",
-  1001: "going away: the server stops, or the page is left",
-  1002: "protocol error",
-  1003: "this kind of data is not accepted",
-  1005: "no code came",
-  1006: "the connection broke without a goodbye",
-  1007: "the data was not valid text",
-  1008: "policy violation",
-  1009: "the message was too big",
-  1011: "internal error of the server, or it heard nothing for too long",
-  1012: "the server restarts",
-  1013: "try again later",
-  1014: "bad gateway",
-};
 
 const byId = (id) => document.getElementById(id);
 
@@ -26,9 +14,12 @@ const address = new URL("ws", location.href);
 address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 address.search = address.hash = "";
 
+let words = new Words(TEXTS, preferred(LANGUAGES));
 let socket = null; // the one that is opening, open or closing
+const sayings = new WeakMap(); // of each entry of the log, how to say it in the language of the moment
 
-function note(kind, text) {
+/** Note something in the log; `say` is given the words, and again when the language changes. */
+function note(kind, say) {
   const log = byId("log");
   const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 8;
   const entry = document.createElement("p");
@@ -37,19 +28,32 @@ function note(kind, text) {
   time.textContent = new Date().toLocaleTimeString("en-GB");
   const what = document.createElement("span");
   what.className = "kind";
-  what.textContent = kind;
-  const words = document.createElement("span");
-  words.textContent = text; // never innerHTML: what comes from outside is text and must stay text
-  entry.append(time, what, words);
+  entry.append(time, what, document.createElement("span"));
+  sayings.set(entry, say);
+  write(entry);
   log.append(entry);
   while (log.childElementCount > MAX_ENTRIES) log.firstElementChild.remove();
   if (atEnd) log.scrollTop = log.scrollHeight; // who scrolled up to read is left in peace
   byId("clear").disabled = false;
 }
 
+function write(entry) {
+  const [, what, text] = entry.children;
+  what.textContent = words.get(`kind.${entry.dataset.kind}`);
+  text.textContent = sayings.get(entry)(); // never innerHTML: what comes from outside is text and must stay text
+}
+
+function dress() {
+  words.dress();
+  byId("language").lang = LANGUAGES.find((language) => language !== words.language);
+  byId("log").dataset.empty = words.get("empty");
+  [...byId("log").children].forEach(write);
+  show();
+}
+
 function show() {
   const state = socket === null ? "closed" : ["opening", "open", "closing", "closed"][socket.readyState];
-  byId("state").textContent = state;
+  byId("state").textContent = words.get(`state.${state}`);
   byId("state").dataset.state = state;
   const wanted = { open: socket === null, close: state === "opening" || state === "open", send: state === "open" };
   const focused = document.activeElement;
@@ -66,19 +70,20 @@ function open() {
   socket = mine;
   mine.onopen = () => {
     opened = true;
-    note("opened", "handshake done");
+    note("opened", () => words.get("handshake"));
     show();
   };
-  mine.onmessage = ({ data }) => note("received", typeof data === "string" ? data : `${data.size} bytes`);
+  mine.onmessage = ({ data }) => {
+    note("received", () => (typeof data === "string" ? data : words.get("bytes", { count: data.size })));
+  };
   mine.onclose = ({ code, reason }) => {
     socket = null;
-    const meaning = CODES[code] ?? "no common meaning";
     if (opened) {
-      note("closed", `code ${code}, ${meaning}${reason ? ` (${reason})` : ""}${asked ? "" : "; this page did not ask for it"}`);
+      note("closed", () => words.get(asked ? "closed" : "unasked", ending(code, reason)));
     } else if (asked) {
-      note("closed", "given up before it was open");
+      note("closed", () => words.get("givenUp"));
     } else {
-      note("failed", "no WebSocket could be opened: the server is gone, or it refuses this page");
+      note("failed", () => words.get("failed"));
     }
     show();
   };
@@ -90,6 +95,11 @@ function open() {
   show();
 }
 
+function ending(code, reason) {
+  const meaning = words.get(words.has(`code.${code}`) ? `code.${code}` : "code.other");
+  return { code: String(code), meaning, reason: reason ? ` (${reason})` : "" };
+}
+
 byId("open").addEventListener("click", open);
 byId("close").addEventListener("click", () => socket?.end());
 byId("form").addEventListener("submit", (event) => {
@@ -97,7 +107,7 @@ byId("form").addEventListener("submit", (event) => {
   if (socket?.readyState !== WebSocket.OPEN) return;
   const text = byId("text").value;
   socket.send(text);
-  note("sent", text);
+  note("sent", () => text);
   byId("text").select();
 });
 byId("clear").addEventListener("click", () => {
@@ -105,6 +115,11 @@ byId("clear").addEventListener("click", () => {
   byId("clear").disabled = true;
   byId("log").focus();
 });
+byId("language").addEventListener("click", () => {
+  words = new Words(TEXTS, LANGUAGES.find((language) => language !== words.language));
+  keep("language", words.language);
+  dress();
+});
 
 byId("address").textContent = address.href;
-show();
+dress();

@@ -6,7 +6,8 @@ import { parse } from "../net.js";
 export function hear(side, url, signal) {
   return again(side, signal, async () => {
     side.asks();
-    const source = new EventSource(side.ask(url), { withCredentials: url.origin === location.origin });
+    const asked = side.ask(url);
+    const source = new EventSource(asked, { withCredentials: asked.origin === location.origin });
     try {
       await stream(signal, (fail, handler) => {
         // EventSource would come back by itself, but after the same wait each time, and to this port for ever.
