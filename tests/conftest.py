@@ -9,16 +9,13 @@ from typing import TypeVar
 import pytest
 
 T = TypeVar("T")
-RAN = pytest.StashKey[dict[str, str]]()
+RAN = "large"
+"""The name of the property by which a test's report, also one from another process, says how much of it ran."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     help_text = "run the tests marked `large` in full; so does CI=true in the environment"
     parser.addoption("--large", action="store_true", default=bool(os.environ.get("CI")), help=help_text)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[RAN] = {}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,7 +36,7 @@ def amount(request: pytest.FixtureRequest) -> Callable[..., T]:
 
     def choose(*, small: T, large: T) -> T:
         said = _size(large) if in_full else f"{_size(small)} of {_size(large)}"
-        request.config.stash[RAN][request.node.nodeid] = said
+        request.node.user_properties.append((RAN, said))
         return large if in_full else small
 
     return choose
@@ -50,7 +47,10 @@ def _size(value: object) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if not (ran := config.stash[RAN]):
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    ends = [report for report in reports if getattr(report, "when", "") == "teardown"]
+    ran = {report.nodeid: dict(report.user_properties).get(RAN) for report in ends}
+    if not (ran := {test: size for test, size in ran.items() if size}):
         return
     terminalreporter.section("large tests")
     for test, size in ran.items():
