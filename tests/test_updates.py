@@ -1,5 +1,6 @@
 """Schedules: reproducible, ascending, and the earthquakes as the catalogue has them."""
 
+import argparse
 import csv
 import itertools
 import json
@@ -9,7 +10,18 @@ from importlib import resources
 import pytest
 
 from wsdemo import theory
-from wsdemo.updates import SCHEDULES, Schedule, Update, catalogue, earthquakes, every, from_file, from_recipe, poisson
+from wsdemo.updates import (
+    SCHEDULES,
+    Option,
+    Schedule,
+    Update,
+    catalogue,
+    earthquakes,
+    every,
+    from_file,
+    from_recipe,
+    poisson,
+)
 
 
 @pytest.mark.parametrize("schedule", [every(0.3), poisson(5.0), earthquakes(5000)], ids=lambda s: s.kind)
@@ -102,6 +114,14 @@ def test_every_kind_of_schedule_is_a_row():
         assert issubclass(row, Schedule)
         assert row.help
         assert all(option.name.startswith("--") and option.help for option in row.options)
+
+
+def test_an_option_is_found_by_the_name_that_argparse_gives_it():
+    """Also one of two words, which no schedule has yet."""
+    option = Option("--burst-size", int, "N", "updates at once")
+    parser = argparse.ArgumentParser()
+    parser.add_argument(option.name, type=option.type)
+    assert vars(parser.parse_args(["--burst-size", "3"])) == {option.key: 3}
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class Option:
 
     @property
     def key(self) -> str:
-        return self.name.removeprefix("--")
+        return self.name.removeprefix("--").replace("-", "_")
 
 
 RATE = Option("--rate", float, "R", f"updates a second (default: {DEFAULT_RATE_PER_S:g})")
