@@ -29,7 +29,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         sock.meter.wasted += not answer.news
         response = web.Response(status=304)
         if _tag(answer.epoch, answer.seq) != request.headers.get("If-None-Match"):
-            response = web.json_response(answer.message())
+            response = web.json_response(text=answer.text())
         response.headers["ETag"] = _tag(answer.epoch, answer.seq)
         return response
 

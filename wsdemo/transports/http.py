@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
 
 from wsdemo.feed import Answer, Feed, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
-from wsdemo.reader import Delivery, Message, Reader, Refused, Unreachable
+from wsdemo.reader import Delivery, Message, Reader, Refused, Request, Unreachable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Ask = Callable[[Reader], Awaitable[Message]]
 
 ANSWER_TIMEOUT_S = 10.0
 
@@ -48,10 +49,13 @@ async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Gu
         await runner.cleanup()
 
 
-def answer_position(feed: Feed, request: web.Request) -> Answer | web.Response:
-    """Return the feed's answer to the position in a request's query, or the 400 that explains what is wrong with it."""
+def answer_position(feed: Feed, request: web.Request, *, in_parts: bool = True) -> Answer | web.Response:
+    """Return the feed's answer to the position in a request's query, or the 400 that explains what is wrong with it.
+
+    in_parts: whether the answer is to be no longer than one message should be, `more` saying if there is a rest.
+    """
     try:
-        return feed.since(*read_position(request.query))
+        return (feed.part if in_parts else feed.since)(*read_position(request.query))
     except ValueError as error:
         position = feed.since().position() | {"recovered": False}
         return web.json_response({"error": str(error)} | position, status=400)
@@ -73,20 +77,20 @@ async def read_json(response: ClientResponse) -> Message:
     return message
 
 
-async def poll(url: str, reader: Reader, ask: Callable[[Reader], Awaitable[Message]]) -> AsyncGenerator[Delivery]:
+async def poll(url: str, reader: Reader, ask: Ask) -> AsyncGenerator[Delivery]:
     """Ask once for the position, then at each time of the reader's timetable; yield what is new.
 
     A poll that fails is counted and the next one goes out on time, which is polling's way to reconnect. The first
     question must be answered: raises `Unreachable` otherwise.
     """
-    reader.asks(opening=True)
+    request = reader.asks(opening=True)
     try:
         opening = await ask(reader)
     except (ClientError, TimeoutError) as error:
         raise Unreachable(url, error) from error
-    reader.place(opening)
-    for delivery in reader.take_all(opening["updates"]):
-        yield delivery
+    async with aclosing(_all_of(opening, request, reader, ask)) as deliveries:
+        async for delivery in deliveries:
+            yield delivery
     async for due_ns in reader.polls():
         request = reader.asks(due_ns)
         try:
@@ -94,8 +98,27 @@ async def poll(url: str, reader: Reader, ask: Callable[[Reader], Awaitable[Messa
         except (ClientError, TimeoutError):
             reader.failures += 1
             continue
+        async with aclosing(_all_of(answer, request, reader, ask)) as deliveries:
+            async for delivery in deliveries:
+                yield delivery
+
+
+async def _all_of(answer: Message, request: Request, reader: Reader, ask: Ask) -> AsyncGenerator[Delivery]:
+    """Yield what is new in an answer, and ask on at once while it says that there is more.
+
+    A further question that fails is counted, and left to the next poll.
+    """
+    while True:
         reader.place(answer)
         deliveries = reader.take_all(answer["updates"])
         request.wasted = not deliveries
         for delivery in deliveries:
             yield delivery
+        if not (answer.get("more") is True and deliveries):  # nothing new is no reason to hurry, whatever it says
+            return
+        request = reader.asks(further=True)
+        try:
+            answer = await ask(reader)
+        except (ClientError, TimeoutError):
+            reader.failures += 1
+            return

@@ -18,8 +18,9 @@ from wsdemo.transports.http import answer_position, http_server, one_connection,
 async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
     """Answer `GET /updates?after=SEQ&epoch=E` with the feed's position and every newer update, as JSON.
 
-    Without `after` the answer is the position alone. `"recovered": false` says that updates may be lost. A malformed
-    `after` is a 400 with a sentence. Built in the lesson `02_poll_for_news`.
+    Without `after` the answer is the position alone. `"recovered": false` says that updates may be lost, `"more": true`
+    that the answer is but a part of them (`feed.MOST_UPDATES`), and its `seq` where to go on. A malformed `after` is a
+    400 with a sentence. Built in the lesson `02_poll_for_news`.
     """
 
     async def updates(request: web.Request) -> web.Response:
@@ -27,7 +28,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         if isinstance(answer, web.Response):
             return answer
         sock.meter.wasted += not answer.news
-        return web.json_response(answer.message())
+        return web.json_response(text=answer.text())
 
     async with http_server({"/updates": updates}, sock, guard):
         yield

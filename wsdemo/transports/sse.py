@@ -12,7 +12,7 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from aiohttp import ClientError, ClientTimeout, StreamReader, web
 from aiohttp_sse import sse_response
 
-from wsdemo.feed import Feed
+from wsdemo.feed import AT_A_TIME, Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Attempts, Delivery, Reader
@@ -37,7 +37,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         epoch, dash, last = request.headers.get("Last-Event-ID", "").rpartition("-")
         if dash:
             request = request.clone(rel_url=request.rel_url.with_query({"after": last, "epoch": epoch}))
-        answer = answer_position(feed, request)
+        answer = answer_position(feed, request, in_parts=False)
         if isinstance(answer, web.Response):
             return answer
         seq = answer.seq - len(answer.news)
@@ -47,9 +47,11 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
                     json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS
                 )
                 while True:
-                    for news in answer.news:
+                    for number, news in enumerate(answer.news, 1):
                         await response.send(news.text(), id=f"{feed.epoch}-{news.seq}")
                         seq = news.seq
+                        if number % AT_A_TIME == 0:
+                            await feed.give_way()
                     await feed.wait(seq)
                     answer = feed.since(seq)
         return response

@@ -19,7 +19,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
-from wsdemo.feed import Feed, News, Position, read_position
+from wsdemo.feed import AT_A_TIME, Feed, News, Position, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Attempts, Delivery, Reader, Refused
@@ -99,9 +99,11 @@ class Push:
         seq = answer.seq - len(answer.news)
         await connection.send(json.dumps(answer.position()))
         while answer.news:
-            for news in answer.news:
+            for number, news in enumerate(answer.news, 1):
                 await connection.send(news.text())
                 seq = news.seq
+                if number % AT_A_TIME == 0:  # while the socket takes all, `send` does not wait
+                    await self._feed.give_way()
             answer = self._feed.since(seq)
         self.readers[connection] = seq  # no await since the last look at the feed: nothing can slip between
 

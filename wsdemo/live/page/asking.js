@@ -21,7 +21,13 @@ export async function ask(side, url, request, { cache, timeoutMs, signal }) {
     throw new Error("another run answers here");
   }
   side.opened();
+  const seq = side.seq;
   side.takes(answer.updates, request);
+  // A long answer comes in parts. The rest is asked for at once and counts as no request, since no timetable asks for
+  // it. A part that fails is left to the next question.
+  if (answer.more && side.seq > seq) {
+    await ask(side, url, null, { cache, timeoutMs, signal }).catch(() => {});
+  }
 }
 
 /** Ask `url` at the times of the side's timetable until the signal is aborted. cache: as for `fetch`. */
