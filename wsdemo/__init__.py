@@ -12,8 +12,10 @@ The rooms in their order; each knows only those above it, which a test proves.
     feed            Feed: plays a schedule, keeps a log, answers what came after seq n
     reader          Reader: one client's position, timetable and tally
     guard           who may ask: the rules of Host and Origin
+    door            how many connections are let in, and which of them must go
     meter, limits, tasks
                     bytes at the sockets; open files; tasks that do not get lost
+    connection      WebSocket connections that wait for nobody for ever
     transports      one file a transport with serve() and hear(), and one row each
     processes       what runs beside the notebook: children, the jobs they are given, many clients
     serve           a server in a process of its own

@@ -24,6 +24,7 @@ import psutil
 from aiohttp import web
 
 from wsdemo import jupyter
+from wsdemo.door import Door
 from wsdemo.guard import Guard, authority, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.live import PAGE
@@ -92,11 +93,10 @@ class LiveServer:
 
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[None]:
-        meter = Meter()
-        with listen(meter, self.host, self.port) as sock:
+        with listen(Meter(), self.host, self.port) as sock:
             self.port = sock.getsockname()[1]
             self.sessions = Sessions(self.host, self._hosts, self.port, self._max_sessions)
-            runner = web.AppRunner(self._app(meter), access_log=None, shutdown_timeout=0.1)
+            runner = web.AppRunner(self._app(sock.door), access_log=None, shutdown_timeout=0.1)
             await runner.setup()
             try:
                 async with background(self.sessions.sweep()):
@@ -105,15 +105,19 @@ class LiveServer:
             finally:
                 await self.sessions.close()
                 await runner.cleanup()
+                sock.door.shut()
 
-    def _app(self, meter: Meter) -> web.Application:
+    def _app(self, door: Door) -> web.Application:
         guard = Guard(self.host, self._hosts, PAGE_CONNECTIONS)
+        door.keep(PAGE_CONNECTIONS)
 
         @web.middleware
         async def guarded(request: web.Request, handler) -> web.StreamResponse:
-            refusal = guard.refusal(request.headers, meter.open_now)
+            refusal = guard.refusal(request.headers, door.place(request.transport))
             if refusal is not None:
-                return web.json_response({"error": refusal.reason}, status=refusal.status)
+                response = web.json_response({"error": refusal.reason}, status=refusal.status)
+                response.force_close()  # who was refused makes room for others
+                return response
             try:
                 return await handler(request)
             except Problem as error:

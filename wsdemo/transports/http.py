@@ -28,9 +28,11 @@ async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Gu
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         sock.meter.requests += 1
-        refusal = guard.refusal(request.headers, sock.meter.open_now)
+        refusal = guard.refusal(request.headers, sock.door.place(request.transport))
         if refusal is not None:
-            return web.json_response({"error": refusal.reason}, status=refusal.status)
+            response = web.json_response({"error": refusal.reason}, status=refusal.status)
+            response.force_close()  # who was refused makes room for others
+            return response
         return await handler(request)
 
     async def permit(request: web.Request, response: web.StreamResponse) -> None:
@@ -42,11 +44,13 @@ async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Gu
     # Without handler_cancellation, a handler that waits for news would go on waiting for a reader who has left.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
+    sock.door.keep(guard.max_connections)
     try:
         await web.SockSite(runner, sock, backlog=1024).start()
         yield
     finally:
         await runner.cleanup()
+        sock.door.shut()
 
 
 def answer_position(feed: Feed, request: web.Request, *, in_parts: bool = True) -> Answer | web.Response:

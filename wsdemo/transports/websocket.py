@@ -14,11 +14,11 @@ from weakref import WeakKeyDictionary
 import websockets
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection
-from websockets.asyncio.server import serve as serve_websocket
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
+from wsdemo.connection import MAX_BUFFERED_BYTES, Connection, websocket_server
 from wsdemo.feed import AT_A_TIME, Feed, News, Position, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
@@ -34,8 +34,6 @@ class _Limits(TypedDict):
 
 LIMITS: _Limits = {"compression": None, "max_size": 64 * 1024, "close_timeout": 1}
 """For both sides: bytes a message, and seconds that a closing handshake may take."""
-MAX_BUFFERED_BYTES = 256 * 1024
-"""What may wait for one reader in the server's memory. A reader that falls further behind is cut off and resumes."""
 CATCH_UP_S = 30
 """How long a reader may take for what it missed before it is cut off; it resumes with what it got."""
 
@@ -50,13 +48,16 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
     push = Push(feed, sock, guard)
     async with (
         background(push.publish()),
-        serve_websocket(push.attend, sock=sock, process_request=push.check, backlog=1024, **LIMITS),
+        websocket_server(push.attend, push.check, sock, guard, **LIMITS),
     ):
         yield
 
 
 class Push:
-    """The server side for one feed. readers: each reader that is up to date, and the last seq written to it."""
+    """The server side for one feed. readers: each reader that is up to date, and the last seq written to it.
+
+    A reader for whom more than MAX_BUFFERED_BYTES would wait is cut off, and resumes.
+    """
 
     def __init__(self, feed: Feed, sock: MeteredSocket, guard: Guard):
         self.readers: dict[ServerConnection, int] = {}
@@ -64,12 +65,12 @@ class Push:
         self._positions: WeakKeyDictionary[ServerConnection, Position] = WeakKeyDictionary()
         self._feed, self._meter, self._guard = feed, sock.meter, guard
 
-    def check(self, connection: ServerConnection, request: Request) -> Response | None:
+    def check(self, connection: Connection, request: Request) -> Response | None:
         """Answer what is not to become a connection; note the position of what may."""
         self._meter.requests += 1
         address = urlsplit(request.path)
         try:
-            if (refusal := self._guard.refusal(request.headers, self._meter.open_now)) is not None:
+            if (refusal := self._guard.refusal(request.headers, connection.place)) is not None:
                 return connection.respond(HTTPStatus(refusal.status), refusal.reason + "\n")
             position = read_position(dict(parse_qsl(address.query, keep_blank_values=True)))
         except (ValueError, websockets.MultipleValuesError) as error:  # a bad position; Host or Origin given twice
