@@ -16,7 +16,6 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 from websockets.http11 import Request, Response
 
-from wsdemo.door import Door
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 
@@ -28,20 +27,22 @@ OPEN_TIMEOUT_S, KEEPALIVE_S = 5.0, 20.0
 class Connection(ServerConnection):
     """The library's connection, but one that does not wait for ever for a client that does not listen.
 
-    door: by which it came; open_ones: the set it belongs to while it is open; patience_s: how long it may be that more
-    than the library's 32 KiB wait to be taken; place: see `Door.place`.
+    listening: the socket by which it came; open_ones: the set it belongs to while it is open; patience_s: how long it
+    may be that more than the library's 32 KiB wait to be taken; place: see `MeteredSocket.place`.
     """
 
-    def __init__(self, door: Door, open_ones: set[Connection], patience_s: float, *arguments: Any, **options: Any):
+    def __init__(
+        self, listening: MeteredSocket, open_ones: set[Connection], patience_s: float, *arguments: Any, **options: Any
+    ):
         super().__init__(*arguments, **options)
         self.place = 0
-        self._door, self._open_ones, self._patience_s = door, open_ones, patience_s
+        self._listening, self._open_ones, self._patience_s = listening, open_ones, patience_s
         self._end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._open_ones.add(self)
-        self.place = self._door.place(transport)
+        self.place = self._listening.place(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._open_ones.discard(self)
@@ -86,7 +87,7 @@ async def websocket_server(
     """
     open_ones: set[Connection] = set()
     sock.door.keep(guard.max_connections, open_timeout_s, keepalive_s)
-    connection: Any = partial(Connection, sock.door, open_ones, keepalive_s)  # to the library any callable will do
+    connection: Any = partial(Connection, sock, open_ones, keepalive_s)  # to the library any callable will do
     checked: Any = check  # all its connections are ours
     async with serve_websocket(
         attend,

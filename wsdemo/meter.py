@@ -6,6 +6,7 @@ every transport alike.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -54,6 +55,13 @@ class MeteredSocket(socket.socket):
         self.meter.connections += 1
         self.meter.open_now += 1
         return accepted, address
+
+    def place(self, transport: asyncio.BaseTransport | None) -> int:
+        """Return the how-manieth a connection of this listening socket was when it came.
+
+        Where the event loop does not ask the socket for connections, there is no more to know than how many are open.
+        """
+        return self.door.place(transport) or self.meter.open_now
 
     def close(self) -> None:
         if self._guest is not None:

@@ -24,7 +24,6 @@ import psutil
 from aiohttp import web
 
 from wsdemo import jupyter
-from wsdemo.door import Door
 from wsdemo.guard import Guard, authority, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.live import PAGE
@@ -40,7 +39,7 @@ from wsdemo.live.sessions import (
     offered,
     read_transport,
 )
-from wsdemo.meter import Meter, listen
+from wsdemo.meter import Meter, MeteredSocket, listen
 from wsdemo.pages.web import CONTENT_TYPES, content_type, policy_name, security_headers
 from wsdemo.processes.children import say
 from wsdemo.processes.jobs import LiveAbout, LiveJob
@@ -96,7 +95,7 @@ class LiveServer:
         with listen(Meter(), self.host, self.port) as sock:
             self.port = sock.getsockname()[1]
             self.sessions = Sessions(self.host, self._hosts, self.port, self._max_sessions)
-            runner = web.AppRunner(self._app(sock.door), access_log=None, shutdown_timeout=0.1)
+            runner = web.AppRunner(self._app(sock), access_log=None, shutdown_timeout=0.1)
             await runner.setup()
             try:
                 async with background(self.sessions.sweep()):
@@ -107,13 +106,13 @@ class LiveServer:
                 await runner.cleanup()
                 sock.door.shut()
 
-    def _app(self, door: Door) -> web.Application:
+    def _app(self, sock: MeteredSocket) -> web.Application:
         guard = Guard(self.host, self._hosts, PAGE_CONNECTIONS)
-        door.keep(PAGE_CONNECTIONS)
+        sock.door.keep(PAGE_CONNECTIONS)
 
         @web.middleware
         async def guarded(request: web.Request, handler) -> web.StreamResponse:
-            refusal = guard.refusal(request.headers, door.place(request.transport))
+            refusal = guard.refusal(request.headers, sock.place(request.transport))
             if refusal is not None:
                 response = web.json_response({"error": refusal.reason}, status=refusal.status)
                 response.force_close()  # who was refused makes room for others

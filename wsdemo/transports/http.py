@@ -28,7 +28,7 @@ async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Gu
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         sock.meter.requests += 1
-        refusal = guard.refusal(request.headers, sock.door.place(request.transport))
+        refusal = guard.refusal(request.headers, sock.place(request.transport))
         if refusal is not None:
             response = web.json_response({"error": refusal.reason}, status=refusal.status)
             response.force_close()  # who was refused makes room for others
