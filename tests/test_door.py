@@ -82,6 +82,7 @@ class Caller:
         return self
 
     def send(self, data):
+        self.is_head = data.startswith(b"HEAD ")
         self.writer.write(data)
 
     async def ask(self, **headers):
@@ -96,7 +97,8 @@ class Caller:
             async with asyncio.timeout(20):
                 first, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
                 headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-                await self.reader.readexactly(int(headers.get("content-length", 0)))
+                if not self.is_head:
+                    await self.reader.readexactly(int(headers.get("content-length", 0)))
                 self.headers = headers
                 return int(first.split(" ")[1])
         return 0

@@ -15,6 +15,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
@@ -36,6 +37,8 @@ class Connection(ServerConnection):
     ):
         super().__init__(*arguments, **options)
         self.place = 0
+        self._tail, self._has_head = b"", False
+        self._early: bytearray | None = bytearray()  # what came behind the request, None once that is answered
         self._listening, self._open_ones, self._patience_s = listening, open_ones, patience_s
         self._end: asyncio.TimerHandle | None = None
 
@@ -57,10 +60,32 @@ class Connection(ServerConnection):
         self._be_patient()
         super().resume_writing()
 
+    async def handshake(self, *arguments: Any, **options: Any) -> None:
+        await super().handshake(*arguments, **options)
+        early, self._early = self._early, None
+        if early and self.state is State.OPEN:
+            self.data_received(bytes(early))
+
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
+        super().data_received(data if self._early is None else self._until_the_head_ends(data))
+        if self.transport.get_write_buffer_size() + len(self._early or b"") > MAX_BUFFERED_BYTES:
             self.transport.abort()
+
+    def _until_the_head_ends(self, data: bytes) -> bytes:
+        """Return what of this belongs to the request, and keep the rest until it has its answer.
+
+        The library reads frames from what follows at once, answers them before the request, and fails within itself if
+        it was a second request.
+        """
+        assert self._early is not None
+        if self._has_head:
+            self._early += data
+            return b""
+        lines = self._tail + data
+        _, blank_line, after = lines.partition(b"\r\n\r\n")
+        self._tail, self._has_head = lines[-3:], bool(blank_line)
+        self._early += after
+        return data[: len(data) - len(after)]
 
     def _be_patient(self) -> None:
         if self._end is not None:

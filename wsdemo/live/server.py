@@ -44,12 +44,13 @@ from wsdemo.pages.web import CONTENT_TYPES, content_type, policy_name, security_
 from wsdemo.processes.children import say
 from wsdemo.processes.jobs import LiveAbout, LiveJob
 from wsdemo.tasks import background
+from wsdemo.transports.http import LOG
 from wsdemo.updates import WEEK_START, catalogue, earthquakes, week_s
 
 DEFAULT_INTERVAL_S = 1.0
 INTERVAL_RANGE_S = (0.1, 10.0)
 PAGE_CONNECTIONS = 500
-MAX_BODY_BYTES = 1024
+MAX_BODY_BYTES, BODY_TIMEOUT_S = 1024, 5.0
 
 
 class LiveServer:
@@ -95,7 +96,7 @@ class LiveServer:
         with listen(Meter(), self.host, self.port) as sock:
             self.port = sock.getsockname()[1]
             self.sessions = Sessions(self.host, self._hosts, self.port, self._max_sessions)
-            runner = web.AppRunner(self._app(sock), access_log=None, shutdown_timeout=0.1)
+            runner = web.AppRunner(self._app(sock), access_log=None, logger=LOG, shutdown_timeout=0.1)
             await runner.setup()
             try:
                 async with background(self.sessions.sweep()):
@@ -196,13 +197,19 @@ def _file(name: str, body: bytes) -> web.RouteDef:
 
 
 async def _read(request: web.Request) -> object:
-    """Return the JSON of a message. Raises `Problem` for a body that is not declared as JSON or is none."""
+    """Return the JSON of a message. Raises `Problem` for a body that is not declared as JSON, none, or never comes."""
     # A form on another site can send text/plain without asking the browser's leave, but not this.
     if request.content_type != "application/json":
         raise Problem(415, "messages are application/json")
+    if (request.charset or "utf-8").lower() != "utf-8":
+        raise Problem(415, "messages are in UTF-8")
     try:
-        return json.loads(await request.text())
-    except (ValueError, RecursionError) as error:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return json.loads(await request.text())
+    except TimeoutError as error:
+        raise Problem(408, f"the message did not come within {BODY_TIMEOUT_S:g} s") from error
+    # Broken compression; a page that left while it was speaking; what is no JSON.
+    except (web.RequestPayloadError, ConnectionError, ValueError, RecursionError) as error:
         raise Problem(400, "the message is not JSON") from error
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, TCPConnector, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from wsdemo.feed import Answer, Feed, read_position
 from wsdemo.guard import Guard
@@ -16,6 +18,22 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Ask = Callable[[Reader], Awaitable[Message]]
 
 ANSWER_TIMEOUT_S = 10.0
+
+
+class _OurFaults(logging.Filter):
+    """Lets through what we did wrong, and not what came wrong from outside: that has had its 400, or nobody is there.
+
+    The library makes an error with a traceback of each, so that any port scanner could fill a terminal, or a disk.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        fault = record.exc_info[1] if record.exc_info else None
+        return not isinstance(fault, ConnectionError | HttpProcessingError | web.RequestPayloadError)
+
+
+LOG = logging.getLogger("wsdemo.http")
+"""What the servers over plain HTTP write to."""
+LOG.addFilter(_OurFaults())
 
 
 @asynccontextmanager
@@ -42,7 +60,7 @@ async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Gu
     app.on_response_prepare.append(permit)
     app.add_routes(web.get(path, handler, allow_head=False) for path, handler in routes.items())
     # Without handler_cancellation, a handler that waits for news would go on waiting for a reader who has left.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    runner = web.AppRunner(app, access_log=None, logger=LOG, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     sock.door.keep(guard.max_connections)
     try:

@@ -41,6 +41,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         if isinstance(answer, web.Response):
             return answer
         seq = answer.seq - len(answer.news)
+        response: web.StreamResponse = web.Response()  # for one who has left before the stream began, and hears nothing
         with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
             async with sse_response(request, ping_interval=HEARTBEAT_S) as response:
                 await response.send(

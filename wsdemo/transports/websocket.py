@@ -68,12 +68,13 @@ class Push:
     def check(self, connection: Connection, request: Request) -> Response | None:
         """Answer what is not to become a connection; note the position of what may."""
         self._meter.requests += 1
-        address = urlsplit(request.path)
         try:
+            address = urlsplit(request.path)
             if (refusal := self._guard.refusal(request.headers, connection.place)) is not None:
                 return connection.respond(HTTPStatus(refusal.status), refusal.reason + "\n")
             position = read_position(dict(parse_qsl(address.query, keep_blank_values=True)))
-        except (ValueError, websockets.MultipleValuesError) as error:  # a bad position; Host or Origin given twice
+        # What is no address; a bad position; Host or Origin given twice.
+        except (ValueError, websockets.MultipleValuesError) as error:
             return connection.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
         if address.path != "/updates":
             return connection.respond(HTTPStatus.NOT_FOUND, "The stream of updates is at /updates.\n")
