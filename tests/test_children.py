@@ -5,8 +5,10 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -209,3 +211,116 @@ def test_a_child_without_a_whole_job_ends_without_a_word(told):
         timeout=patient(60),
     )
     assert (child.returncode, child.stdout, child.stderr) == (0, "", "")
+
+
+JOBS = {
+    "server": SERVER,
+    "clients": {
+        "transport": "polling",
+        "url": "http://127.0.0.1:1/updates",
+        "host": "127.0.0.1",
+        "probe_port": 0,
+        "interval_s": 1.0,
+        "duration_s": 600.0,
+        "phases_s": [],
+    },
+    "live": {"speed": None, "interval_s": None},
+    "echo": {"max_connections": 10, "open_timeout_s": 5, "keepalive_s": 20},
+}
+ENDS = {
+    "half a line": (b'{"start', 0),
+    "half a character": ('{"é'.encode()[:-1], 0),
+    "no JSON": (b"stop please\n", 2),
+    "no object": (b"[1]\n", 2),
+    "no UTF-8": (b"\xff\xfe\n", 2),
+    "a nest": (b"[" * 100_000 + b"\n", 2),
+}
+
+
+@contextlib.contextmanager
+def spoken_to(kind):
+    """Start a child of this kind as a plain process; nothing but its stdin holds it."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "wsdemo", "child", kind],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="module")
+def probe():
+    """A port that echoes, which clients measure their line by."""
+
+    def echo(conn):
+        with conn:
+            while data := conn.recv(1024):
+                conn.sendall(data)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=echo, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("kind", JOBS)
+def test_a_child_ends_when_its_stdin_does_or_makes_no_sense(kind, end, probe):
+    """After its job, and while its starter's end of the pipe may even stand open: no child is left an orphan."""
+    words, status = ENDS[end]
+    with spoken_to(kind) as child:
+        job = JOBS[kind] | ({"probe_port": probe} if kind == "clients" else {})
+        child.stdin.write(json.dumps(job).encode() + b"\n")
+        child.stdin.flush()
+        assert child.stdout.readline()
+        child.stdin.write(words)
+        child.stdin.flush()
+        if not words.endswith(b"\n"):
+            child.stdin.close()
+        assert child.wait(20) == (0 if kind == "clients" else status)  # clients do not tell why they were stopped
+        said = child.stderr.read().decode()
+        assert "Traceback" not in said and said.count("\n") == (child.returncode == 2)
+
+
+@pytest.mark.parametrize("kind", JOBS)
+@pytest.mark.parametrize("words", [b'{"transports": ["polling"]', b"", b"nonsense\n", b"[]\n"], ids=str)
+def test_a_child_without_a_whole_job_ends(kind, words):
+    """Half a job, none, or one that makes no sense."""
+    with spoken_to(kind) as child:
+        _, said = child.communicate(words, timeout=20)
+        assert child.returncode == (2 if words.endswith(b"\n") else 0)
+        assert b"Traceback" not in said
+
+
+def test_several_may_wait_for_one_child():
+    """Each gets a line, in the order of asking; those that are cancelled take theirs with them."""
+
+    async def scenario():
+        child = Child("echo", JOBS["echo"])
+
+        async def ask():
+            child.tell({})
+            return await child.answer()
+
+        first, *others = [asyncio.create_task(child.answer()), *(asyncio.create_task(ask()) for _ in range(30))]
+        await asyncio.sleep(0)
+        for other in others[::3]:
+            other.cancel()
+        assert "urls" in await first
+        for number, other in enumerate(others):
+            if number % 3:
+                assert set(await other) >= {"bytes_sent", "open_now"}
+        assert set(await ask()) >= {"bytes_sent", "open_now"}
+        await child.stop()
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(scenario())

@@ -1,6 +1,7 @@
 """The feed: what is published is decided by the schedule and the clock."""
 
 import asyncio
+import itertools
 import json
 import math
 import time
@@ -9,7 +10,7 @@ import pytest
 from patience import patient
 
 from wsdemo import feed as feed_module
-from wsdemo.feed import MAX_UPDATE_BYTES, Feed, read_position
+from wsdemo.feed import MAX_UPDATE_BYTES, MOST_BYTES, MOST_UPDATES, Feed, read_position
 from wsdemo.updates import Update, every, from_file, poisson
 
 LAST_SEQ = 2**53 - 1
@@ -450,5 +451,79 @@ def test_a_source_that_fails_is_not_silent():
         with pytest.raises(OSError, match="sensor"):
             async with Feed(failing()) as feed:
                 await asyncio.wait_for(feed.failure(), patient(20))
+
+    asyncio.run(scenario())
+
+
+# --- a part of the log at a time --------------------------------------------------------------------------------------
+
+
+def parts(feed, after=0):
+    """Ask for parts until there is no more, as a reader does; return them."""
+    found = [feed.part(after, feed.epoch)]
+    while found[-1].more:
+        found.append(feed.part(found[-1].seq, feed.epoch))
+    return found
+
+
+def test_a_part_holds_so_many_updates_and_its_seq_is_where_to_go_on():
+    """1,201 updates come as 500, 500 and 201; the position of each leads to the next, and the last has no `more`."""
+    found = parts(started(1201, log_size=2000, age_s=10_000))
+    assert [len(part.news) for part in found] == [MOST_UPDATES, MOST_UPDATES, 201]
+    assert [part.position().get("more") for part in found] == [True, True, None]
+    assert [part.seq for part in found] == [500, 1000, 1201]
+    assert [seq for part in found for seq in seqs(part)] == list(range(1, 1202))
+    assert all(part.recovered for part in found)
+
+
+@pytest.mark.parametrize("size, in_a_part", [(50_000, 1), (25_000, 1), (10_000, 4), (50, MOST_UPDATES)])
+def test_a_part_holds_so_many_bytes_or_one_update(size, in_a_part, monkeypatch):
+    """Large updates make a part shorter; one that is larger than a part is a part, and if it is the last, no `more`."""
+    monkeypatch.setattr(feed_module, "MOST_BYTES", 50_000 if in_a_part < MOST_UPDATES else MOST_BYTES)
+    feed = Feed([Update(seq, 0.0, {"text": "x" * size}) for seq in range(1, 8 * in_a_part)], 10_000)
+    feed.t0_ns = time.perf_counter_ns() - 10**9
+    found = parts(feed)
+    assert len(found[0].news) == in_a_part
+    assert [seq for part in found for seq in seqs(part)] == list(range(1, 8 * in_a_part))
+    assert all(part.news for part in found)
+
+
+def test_a_lost_position_is_said_in_the_first_part_alone():
+    """The parts after it go on from a position that is known."""
+    feed = started(1500, log_size=1200, age_s=10_000)
+    assert [part.recovered for part in parts(feed, after=3)] == [False, True, True]
+
+
+@pytest.mark.parametrize("after", [0, 3, 5, 6])
+def test_the_text_of_an_answer_is_its_message(after):
+    """Put together from the texts of its updates, it is the same to the letter."""
+    answer = started(5).since(after)
+    for one in (answer, answer.first(2)):
+        assert one.text() == json.dumps(one.message())
+
+
+def test_of_those_who_catch_up_one_goes_on_in_each_round_of_the_event_loop():
+    """Ten readers and a neighbour: between two of the neighbour's turns there is one of theirs, in order."""
+
+    async def scenario():
+        feed, turns = started(5), []
+
+        async def reader(name):
+            for _ in range(3):
+                await feed.give_way()
+                turns.append(name)
+
+        async def neighbour():
+            while any(not task.done() for task in tasks):
+                turns.append("neighbour")
+                await asyncio.sleep(0)
+
+        cancelled = asyncio.create_task(reader("cancelled"))
+        tasks = [asyncio.create_task(reader(name)) for name in range(5)]
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.gather(neighbour(), *tasks)
+        assert [turn for turn in turns if turn != "neighbour"] == list(range(5)) * 3
+        assert all("neighbour" in pair for pair in itertools.pairwise(turns))
 
     asyncio.run(scenario())

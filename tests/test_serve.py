@@ -119,6 +119,39 @@ def test_a_server_that_does_not_run_says_so_in_one_sentence():
     asyncio.run(scenario())
 
 
+def test_several_questions_at_once_have_each_their_own_answer():
+    """Sixty at once, about two transports: none is torn, none is another's, and nobody waits for ever."""
+
+    async def scenario():
+        async with Server("polling", "sse") as server:
+            await take_first("sse", server.url("sse"))
+            async with asyncio.timeout(30):
+                for _ in range(3):
+                    answers = await asyncio.gather(*(server.counters(name) for name in ("polling", "sse") * 30))
+                    assert [answer["connections"] for answer in answers] == [0, 1] * 30
+
+    async def take_first(name, url):
+        reader = Reader(after=0)
+        async for _ in TRANSPORTS[name].module().hear(url, reader):
+            return
+
+    asyncio.run(scenario())
+
+
+def test_two_starts_at_once_are_one():
+    """Both wait until the server listens, and there is one process."""
+
+    async def scenario():
+        before = children()
+        server = Server("polling")
+        started = await asyncio.gather(server.start(), server.start(), server.start())
+        assert {one.url() for one in started} == {server.url()}
+        assert len(children() - before) == 1
+        await server.stop()
+
+    asyncio.run(scenario())
+
+
 def test_a_feed_on_hold_waits_for_its_start():
     """No update before `begin`, all of the run's after it."""
 

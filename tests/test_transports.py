@@ -14,13 +14,14 @@ from aiohttp import web
 from patience import patient
 from websockets.asyncio.client import connect
 
-from wsdemo import reader as reader_module
+from wsdemo import far_end
+from wsdemo.far_end import Trouble
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import Meter, listen
 from wsdemo.reader import Reader, Refused, Unreachable
 from wsdemo.serve import new_event_loop
-from wsdemo.transports import TRANSPORTS, conditional, find, http, long_polling, sse, websocket
+from wsdemo.transports import TRANSPORTS, conditional, find, habits, http, long_polling, sse, websocket
 from wsdemo.updates import Update, every, poisson
 
 ALL = pytest.mark.parametrize("name", TRANSPORTS)
@@ -701,9 +702,14 @@ def told(seq, *seqs):
     return {"epoch": "e", "seq": seq, "recovered": True, "updates": updates}
 
 
-def test_a_poll_without_an_answer_is_counted_and_the_next_one_is_made():
-    """A limit that has passed is a fault of the line; and a poll that brings only what is known was wasted."""
-    answers = iter([told(0), TimeoutError(), told(1, 1), told(1, 1), told(1)])
+def test_a_poll_without_an_answer_is_counted_and_the_next_one_is_made(monkeypatch):
+    """A fault of the line is counted; and a poll that brings only what is known was wasted."""
+    answers = iter([told(0), Trouble(), told(1, 1), told(1, 1), told(1)])
+
+    async def no_wait(*_):
+        pass
+
+    monkeypatch.setattr(habits, "_wait_between_polls", no_wait)
 
     async def ask(_):
         if isinstance(answer := next(answers), Exception):
@@ -712,7 +718,8 @@ def test_a_poll_without_an_answer_is_counted_and_the_next_one_is_made():
 
     async def scenario():
         reader = Reader(0.001, phase_s=0.0, duration_s=0.0025)
-        heard = [delivery.seq async for delivery in http.poll("http://nobody/", reader, ask)]
+        asking = habits.asks("http://nobody/", reader, contextlib.nullcontext(), ask)
+        heard = [delivery.seq async for delivery in asking]
         assert heard == [1]
         assert [request.wasted for request in reader.requests] == [None, None, False, True, True]
         assert (reader.failures, reader.duplicates) == (1, 1)
@@ -1138,7 +1145,7 @@ def test_an_event_is_heard_when_it_ends_and_not_with_the_next_byte(end):
 @REQUESTS
 def test_a_server_that_falls_silent_is_left_and_asked_again(name, monkeypatch):
     """It has taken the question and does not answer: after its limit the reader asks on a new connection."""
-    monkeypatch.setattr(http, "ANSWER_TIMEOUT_S", patient(0.5))
+    monkeypatch.setattr(far_end, "ANSWER_TIMEOUT_S", patient(0.5))
     monkeypatch.setattr(long_polling, "LONG_POLL_TIMEOUT_S", patient(0.25))
     asked = []
 
@@ -1195,11 +1202,11 @@ def test_after_a_success_the_waits_begin_anew(name, monkeypatch):
     """Each attempt in a row waits longer than the one before; a server that was there in between has ended the row."""
     attempts, heard = [], []
 
-    async def pause(attempt):
+    async def pause(attempt, *, at_least_s):
         attempts.append(attempt)
         await asyncio.sleep(0.01)
 
-    monkeypatch.setattr(reader_module, "pause", pause)
+    monkeypatch.setattr(far_end, "pause", pause)
 
     async def attend(port):
         async for delivery in hear_by(name)(TRANSPORTS[name].url(port), Reader(after=0)):

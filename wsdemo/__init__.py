@@ -14,7 +14,9 @@ The rooms in their order; each knows only those above it, which a test proves.
     far_end         whatever is at the other end of hear, judged by one rule
     reader          Reader: one client's position, timetable and tally
     guard           who may ask: the rules of Host and Origin
+    door            how many connections are let in, and which of them must go
     meter, limits   bytes at the sockets; open files
+    connection      WebSocket connections that wait for nobody for ever
     transports      one file a transport with serve() and hear(), and one row each
     processes       what runs beside the notebook: children, the jobs they are given, many clients
     serve           a server in a process of its own

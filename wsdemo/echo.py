@@ -19,10 +19,10 @@ from typing import Any
 
 import websockets
 from websockets.asyncio.server import ServerConnection
-from websockets.asyncio.server import serve as serve_websocket
 from websockets.http11 import Request, Response
 
 from wsdemo import jupyter
+from wsdemo.connection import Connection, websocket_server
 from wsdemo.guard import Guard, Terminal, authority, is_public, names_of, warn_public
 from wsdemo.limits import allow_connections
 from wsdemo.meter import Meter, listen
@@ -33,9 +33,6 @@ from wsdemo.tasks import keep_one
 
 MAX_MESSAGE_BYTES = 128 * 1024
 """The longest message a client may send; a longer one is answered with close code 1009."""
-
-MAX_BUFFERED_BYTES = 256 * 1024
-"""What may wait for one client in the server's memory; one that falls further behind is cut off."""
 
 PAGE = Path(__file__).with_name("pages") / "echo"
 FILES = {"/": PAGE / "echo.html"} | {
@@ -54,48 +51,6 @@ def shown(message: str | bytes) -> str:
     if isinstance(message, bytes):
         return f"{len(message)} bytes"
     return repr(message) if len(message) <= 200 else f"{message[:200]!r}... ({len(message)} characters)"
-
-
-class _Connection(ServerConnection):
-    """The library's connection, but one that does not wait for ever for a client that talks and never listens.
-
-    The library's own limits do not help there: its pings and its goodbye wait until what was written before is taken,
-    and what it writes by itself, a pong for each ping, waits for nothing. open_ones: the set it belongs to while it
-    is open; patience_s: how long it may be that more than the library's 32 KiB wait to be taken.
-    """
-
-    def __init__(self, open_ones: set[_Connection], patience_s: float, *arguments: Any, **options: Any):
-        super().__init__(*arguments, **options)
-        self._open_ones = open_ones
-        self._patience_s = patience_s
-        self._end: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._open_ones.add(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._open_ones.discard(self)
-        self._be_patient()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self._end = asyncio.get_running_loop().call_later(self._patience_s, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        self._be_patient()
-        super().resume_writing()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
-            self.transport.abort()
-
-    def _be_patient(self) -> None:
-        if self._end is not None:
-            self._end.cancel()
-            self._end = None
 
 
 class EchoServer:
@@ -133,9 +88,8 @@ class EchoServer:
         hosts = (*jupyter.public_hosts(), *allowed_hosts)
         self._guard = Guard(host, hosts, max_connections, allowed_origins=allowed_origins, tell=refused)
         self._heard = heard
-        self._open_timeout_s, self._keepalive_s = open_timeout_s, keepalive_s
+        self._limits = {"open_timeout_s": open_timeout_s, "keepalive_s": keepalive_s}
         self._numbers = itertools.count(1)
-        self._connections: set[_Connection] = set()
         self._stack: AsyncExitStack | None = None
 
     async def __aenter__(self) -> EchoServer:
@@ -177,20 +131,17 @@ class EchoServer:
             async with AsyncExitStack() as stack:
                 sock = stack.enter_context(listen(self.meter, self.host, self._wanted_port))
                 await stack.enter_async_context(
-                    serve_websocket(
+                    websocket_server(
                         self._attend,
-                        sock=sock,
-                        process_request=self._check,
+                        self._check,
+                        sock,
+                        self._guard,
                         compression=None,
                         server_header=None,
                         max_size=MAX_MESSAGE_BYTES,
                         max_queue=4,
                         close_timeout=1,
-                        open_timeout=self._open_timeout_s,
-                        ping_interval=self._keepalive_s,
-                        ping_timeout=self._keepalive_s,
-                        # The library names a class here, but only ever calls it.
-                        create_connection=partial(_Connection, self._connections, self._keepalive_s),  # type: ignore[arg-type]
+                        **self._limits,
                     )
                 )
                 self.port = sock.getsockname()[1]
@@ -201,11 +152,6 @@ class EchoServer:
         """Close every connection with code 1001 and stop listening. Stopping again changes nothing."""
         stack, self._stack = self._stack, None
         if stack is not None:
-            # The library would wait for those that never asked for anything, such as the spare connections that
-            # browsers keep, and for those that do not read what was said to them.
-            for connection in list(self._connections):
-                if connection.request is None or connection.transport.get_write_buffer_size():
-                    connection.transport.abort()
             await stack.aclose()
 
     async def _attend(self, connection: ServerConnection) -> None:
@@ -215,7 +161,7 @@ class EchoServer:
                 self._heard(f"client {client} says {shown(message)}")
                 await connection.send(answer())
 
-    def _check(self, connection: ServerConnection, request: Request) -> Response | None:
+    def _check(self, connection: Connection, request: Request) -> Response | None:
         """Answer what is not a handshake at /ws; return None for what may become one, which the library judges."""
         self.meter.requests += 1
         # Before websockets 17 there was no such attribute, and no request but GET came this far.
@@ -225,9 +171,9 @@ class EchoServer:
             response.body = b""
         return response
 
-    def _answer(self, connection: ServerConnection, request: Request, method: str) -> Response | None:
+    def _answer(self, connection: Connection, request: Request, method: str) -> Response | None:
         headers, path = request.headers, request.path.partition("?")[0]
-        if (refusal := self._guard.refusal(headers, self.meter.open_now)) is not None:
+        if (refusal := self._guard.refusal(headers, connection.place)) is not None:
             return connection.respond(HTTPStatus(refusal.status), refusal.reason + "\n")
         if path != "/ws" and (path not in FILES or "Upgrade" in headers):
             return connection.respond(HTTPStatus.NOT_FOUND, "The page is at /, the WebSocket at /ws.\n")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import secrets
 import time
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from types import TracebackType
 from typing import Any
@@ -27,9 +28,17 @@ MAX_UPDATE_BYTES = 64 * 1024
 """The most that an update's data may be as JSON: one limit for all transports, and what each of them carries."""
 MAX_MESSAGE_BYTES = MAX_UPDATE_BYTES + 1024
 """The most that one update is on the way, with its number and its moments: what the clients' own limits let in."""
+MOST_UPDATES, MOST_BYTES = 500, 256 * 1024
+"""What one answer holds: so many updates and so many bytes of them, or one update. Who wants more asks again at once.
+
+A whole log is 3 MiB. In one answer it fills the server for whoever does not read it, keeps the others waiting while it
+is made, and never comes to its end through a line that breaks now and then.
+"""
+AT_A_TIME = 32
+"""How many updates a stream sends to a reader who catches up before others have their turn; see `Feed.give_way`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class News:
     """An update that has been published. published_at_ns: its moment on `time.perf_counter_ns()`.
 
@@ -60,27 +69,41 @@ class News:
 class Answer:
     """What the feed says to a reader's position.
 
-    epoch, seq: the feed's own position, to be kept; news: what the reader has not had, oldest first;
-    recovered: False where the reader's position does not lead here (another epoch, a log already cut, a seq from
-    the future), so that updates may be lost to it. news then holds the whole log.
+    epoch, seq: the position of who has had this answer, to be kept: the feed's own, unless there is more;
+    news: what the reader has not had, oldest first; recovered: False where the reader's position does not lead here
+    (another epoch, a log already cut, a seq from the future), so that updates may be lost to it. news then begins with
+    the oldest of the log. more: whether this is but a part of the news, so that the reader should ask again at once.
     """
 
     epoch: str
     seq: int
     recovered: bool
     news: tuple[News, ...]
+    more: bool = False
 
     def message(self) -> dict[str, Any]:
         """Return the answer as a request-response transport sends it, ready for JSON."""
         return self.position() | {"updates": [news.message() for news in self.news]}
 
+    def position(self) -> dict[str, Any]:
+        """Return the answer without its updates: up to where, whether the reader's place was found, if there is more.
+
+        `more` stands in it only where it is true.
+        """
+        position = {"epoch": self.epoch, "seq": self.seq, "recovered": self.recovered}
+        return position | {"more": True} if self.more else position
+
     def text(self) -> str:
-        """Return the message as JSON, put together from what each update was turned into once."""
+        """Return the message as JSON."""
+        # Put together from the texts of its news, which are there already.
         return f'{json.dumps(self.position())[:-1]}, "updates": [{", ".join(news.text() for news in self.news)}]}}'
 
-    def position(self) -> dict[str, Any]:
-        """Return the answer without its updates: where the feed stands, and whether the reader's place was found."""
-        return {"epoch": self.epoch, "seq": self.seq, "recovered": self.recovered}
+    def first(self, count: int) -> Answer:
+        """Return the part of the answer that holds the oldest `count` of its news, one at least."""
+        news = self.news[: max(1, count)]
+        if len(news) == len(self.news):
+            return self
+        return replace(self, seq=news[-1].seq, news=news, more=True)
 
     @property
     def before(self) -> int:
@@ -117,6 +140,7 @@ class Feed:
         self._cut = 0  # the seq of the newest update that the log has let go
         self._reached_ns = 0  # the moment of the newest update, after the start
         self._news = asyncio.Event()
+        self._in_turn: deque[asyncio.Future[None]] = deque()
         self._player: asyncio.Task[None] | None = None
         self._failure: tuple[Exception, TracebackType | None] | None = None
         self._failed = asyncio.Event()
@@ -171,6 +195,12 @@ class Feed:
         news = takewhile(lambda one: one.seq > after or not recovered, reversed(self._log))
         return Answer(self.epoch, seq, recovered, tuple(news)[::-1])
 
+    def part(self, after: int | None = None, epoch: str | None = None) -> Answer:
+        """Answer as `since` does, but with no more than one message should hold."""
+        answer = self.since(after, epoch).first(MOST_UPDATES)
+        sizes = itertools.accumulate(len(news.text()) for news in answer.news)
+        return answer.first(sum(size <= MOST_BYTES for size in sizes))
+
     async def wait(self, after: int, timeout_s: float | None = None) -> bool:
         """Wait until an update newer than `after` is published; return False when `timeout_s` came first."""
         try:
@@ -180,6 +210,25 @@ class Feed:
         except TimeoutError:
             return False
         return True
+
+    async def give_way(self) -> None:
+        """Let others have their turn: of all who catch up, one goes on in each round of the event loop.
+
+        So whoever has no arrears waits for AT_A_TIME messages at the most, and not for as many readers as come back at
+        once. A pause of 0 seconds would let all of them go on in the same round.
+        """
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._in_turn.append(turn)
+        if len(self._in_turn) == 1:
+            turn.get_loop().call_soon(self._next_turn)
+        await turn
+
+    def _next_turn(self) -> None:
+        turn = self._in_turn.popleft()
+        if not turn.done():  # who was cancelled has left, and its turn is nobody's
+            turn.set_result(None)
+        if self._in_turn:
+            turn.get_loop().call_soon(self._next_turn)
 
     async def _play(self, t0_ns: int) -> None:
         while self._next is not None:

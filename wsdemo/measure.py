@@ -219,8 +219,8 @@ def _evaluate(row: Transport, schedule: Schedule, work: Workload, seen: _Seen) -
     asked = tuple(
         Poll(client, at_s, wasted)
         for client, reader in enumerate(seen.readers)
-        for at_s, wasted, is_opening in reader["requests"]
-        if not is_opening and at_s < work.duration_s
+        for at_s, wasted, is_aside in reader["requests"]
+        if not is_aside and at_s < work.duration_s
     )
     heard = tuple(
         Heard(client, *delivery) for client, reader in enumerate(seen.readers) for delivery in reader["heard"]
@@ -261,7 +261,7 @@ def _notes(row: Transport, work: Workload, seen: _Seen, asked: Sequence[Poll]) -
     requests = [request for reader in seen.readers for request in reader["requests"]]
     if len(requests) != seen.counters["requests"]:
         yield f"clients counted {len(requests)} requests, the server {seen.counters['requests']}: do not trust this run"
-    answers = [wasted for _, wasted, is_opening in requests if not is_opening]
+    answers = [wasted for _, wasted, is_aside in requests if not is_aside]
     wasted_at_server = seen.counters["wasted"] - seen.opening["wasted"]
     # Where each question has had its answer, both sides must have found the same ones in vain.
     wasted = answers.count(True)

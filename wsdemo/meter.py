@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from wsdemo.door import Door, Guest
+
 
 @dataclass
 class Meter:
@@ -32,20 +34,22 @@ class Meter:
 
 
 class MeteredSocket(socket.socket):
-    """A socket that counts. The sockets it accepts are metered too.
+    """A socket that counts. The sockets it accepts are metered too, and come by its door.
 
     asyncio's selector event loop calls `accept`, `send`, `sendmsg`, `recv` and `recv_into`, so servers that are
     measured run on one (`serve.new_event_loop`). For other loops see `_count_in_between`.
     """
 
     meter: Meter
-    _counted = False
+    door: Door
+    _guest: Guest | None = None
 
     def accept(self) -> tuple[MeteredSocket, object]:
-        fd, address = self._accept()  # type: ignore[attr-defined] # what socket.accept itself calls, and nobody else has
+        fd, address = self.door.receive(self._accept)  # type: ignore[attr-defined] # what socket.accept itself calls
         accepted = MeteredSocket(self.family, self.type, self.proto, fileno=fd)
         accepted.meter = self.meter
-        accepted._counted = True
+        accepted.door = self.door
+        accepted._guest = self.door.let_in(accepted)
         # As socket.accept does: without it an accepted socket would block.
         if socket.getdefaulttimeout() is None and self.gettimeout():
             accepted.setblocking(True)
@@ -53,31 +57,55 @@ class MeteredSocket(socket.socket):
         self.meter.open_now += 1
         return accepted, address
 
+    def place(self, transport: asyncio.BaseTransport | None) -> int:
+        """Return the how-manieth a connection of this listening socket was when it came.
+
+        Where the event loop does not ask the socket for connections, there is no more to know than how many are open.
+        """
+        return self.door.place(transport) or self.meter.open_now
+
     def close(self) -> None:
-        if self._counted:
-            self._counted = False
+        if self._guest is not None:
+            self.door.let_out(self._guest)
+            self._guest = None
             self.meter.open_now -= 1
         super().close()
 
     def send(self, data: Any, *flags: int) -> int:
-        sent = super().send(data, *flags)
-        self.meter.bytes_sent += sent
+        sent = 0
+        try:
+            sent = super().send(data, *flags)
+        finally:  # also when nothing is taken for now
+            self._count_sent(sent, len(data))
         return sent
 
     def sendmsg(self, buffers: Iterable[Any], *rest: Any) -> int:
-        sent = super().sendmsg(buffers, *rest)
-        self.meter.bytes_sent += sent
+        buffers, sent = list(buffers), 0
+        try:
+            sent = super().sendmsg(buffers, *rest)
+        finally:
+            self._count_sent(sent, sum(map(len, buffers)))
         return sent
 
     def recv(self, size: int, *flags: int) -> bytes:
         data = super().recv(size, *flags)
-        self.meter.bytes_received += len(data)
+        self._count_received(data)
         return data
 
     def recv_into(self, buffer: Any, *rest: int) -> int:
         received = super().recv_into(buffer, *rest)
-        self.meter.bytes_received += received
+        self._count_received(memoryview(buffer)[:received])
         return received
+
+    def _count_sent(self, sent: int, offered: int) -> None:
+        self.meter.bytes_sent += sent
+        if self._guest is not None:
+            self._guest.took(sent, offered)
+
+    def _count_received(self, data: bytes | memoryview) -> None:
+        self.meter.bytes_received += len(data)
+        if self._guest is not None:
+            self._guest.said(data)
 
 
 class _ListeningSocket(MeteredSocket):
@@ -100,7 +128,7 @@ def listen(meter: Meter, host: str = "127.0.0.1", port: int = 0) -> MeteredSocke
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = _ListeningSocket(family, socket.SOCK_STREAM)
-    sock.meter = meter
+    sock.meter, sock.door = meter, Door()
     if (loop := _running_loop()) is not None and not _asks_the_socket(loop) and not _is_counted_in_between(loop):
         _count_in_between(loop)
     if socket.has_ipv6 and family == socket.AF_INET6:

@@ -41,12 +41,14 @@ class Delivery:
 class Request:
     """One HTTP exchange. at_ns: when it was due (a poll) or sent; wasted: None until answered, and if it failed.
 
-    opening: a poller's first question, "where are we?", asked before the clock starts. It is no poll.
+    opening: a poller's first question, "where are we?", asked before the clock starts; further: one that is put at
+    once, since the answer before it said that there is more. Neither is a poll.
     """
 
     at_ns: int
     wasted: bool | None = None
     opening: bool = False
+    further: bool = False
 
 
 class Reader:
@@ -91,9 +93,9 @@ class Reader:
         pairs = {"after": self.seq, "epoch": self.epoch}
         return {name: str(value) for name, value in pairs.items() if value is not None}
 
-    def asks(self, at_ns: int | None = None, *, opening: bool = False) -> Request:
+    def asks(self, at_ns: int | None = None, *, opening: bool = False, further: bool = False) -> Request:
         """Count a request that is about to be sent, and return it, so that `wasted` can be set from its answer."""
-        request = Request(time.perf_counter_ns() if at_ns is None else at_ns, opening=opening)
+        request = Request(time.perf_counter_ns() if at_ns is None else at_ns, opening=opening, further=further)
         self.requests.append(request)
         return request
 

@@ -176,6 +176,7 @@ class Server:
             "max_connections": most_connections(len(self.names)) if max_connections is None else max_connections,
         }
         self._child: Child | None = None
+        self._starting = asyncio.Lock()
         self._about: ServerAbout | None = None
 
     async def __aenter__(self) -> Server:
@@ -211,13 +212,14 @@ class Server:
 
     async def start(self) -> Server:
         """Start the process and wait until it listens. Starting again while it runs changes nothing."""
-        if not self.running:
-            self._child = Child("server", self._job)
-            try:
-                self._about = await self._child.answer()
-            except BaseException:
-                self._child.kill()
-                raise
+        async with self._starting:
+            if not self.running:
+                self._child = child = Child("server", self._job)
+                try:
+                    self._about = await child.answer()
+                except BaseException:
+                    child.kill()
+                    raise
         return self
 
     async def begin(self, t0_ns: int) -> None:
@@ -247,7 +249,7 @@ class Server:
 
     async def _ask(self, order: Mapping[str, Any]) -> ServerCounters:
         child = self._living()
-        child.tell(order)
+        child.tell(order)  # no await between this and the next line: so answers come in the order of the questions
         answer: ServerCounters = await child.answer()
         return answer
 

@@ -49,7 +49,7 @@ from wsdemo.pages.web import CONTENT_TYPES, content_type, policy_name, security_
 from wsdemo.processes.children import say
 from wsdemo.processes.jobs import LiveAbout, LiveJob
 from wsdemo.tasks import background
-from wsdemo.transports.http import answer_at_the_door, http_server, permit
+from wsdemo.transports.http import LOG, answer_at_the_door, http_server, permit
 from wsdemo.updates import WEEK_START, catalogue, earthquakes, week_s
 
 DEFAULT_INTERVAL_S = 1.0
@@ -58,7 +58,7 @@ PAGE_CONNECTIONS = 500
 MOST_CONNECTIONS = 2000
 FILES_A_SESSION = 8
 """What one page needs: two listening sockets, a connection or two to each, and some for its own questions."""
-MAX_BODY_BYTES = 1024
+MAX_BODY_BYTES, BODY_TIMEOUT_S = 1024, 5.0
 
 
 class LiveServer:
@@ -110,16 +110,16 @@ class LiveServer:
 
     @asynccontextmanager
     async def _run(self) -> AsyncIterator[None]:
-        meter = Meter()
-        with listen(meter, self.host, self.port) as sock, listen(Meter(), self.host) as other:
+        with listen(Meter(), self.host, self.port) as sock, listen(Meter(), self.host) as other:
             self.port = sock.getsockname()[1]
             self._reach = {"port": other.getsockname()[1], "token": secrets.token_urlsafe(8)}
             self.sessions = Sessions(
                 self.host, self._hosts, self.port, self._max_sessions, self._origins, self._refused
             )
             # With handler_cancellation, since a handler that hands on a stream would not notice that its reader left.
-            app = self._app(meter)
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+            runner = web.AppRunner(
+                self._app(sock), access_log=None, logger=LOG, shutdown_timeout=0.1, handler_cancellation=True
+            )
             await runner.setup()
             try:
                 async with self._beside(other), background(self.sessions.sweep()):
@@ -128,6 +128,7 @@ class LiveServer:
             finally:
                 await self.sessions.close()
                 await runner.cleanup()
+                sock.door.shut()
 
     @asynccontextmanager
     async def _beside(self, sock: MeteredSocket) -> AsyncIterator[None]:
@@ -148,10 +149,12 @@ class LiveServer:
         async with http_server({"/reach": reach}, sock, guard), relaying() as self._relay:
             yield
 
-    def _app(self, meter: Meter) -> web.Application:
+    def _app(self, sock: MeteredSocket) -> web.Application:
+        sock.door.keep(PAGE_CONNECTIONS)
+
         @web.middleware
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-            answer = answer_at_the_door(request, self._guard, meter.open_now)
+            answer = answer_at_the_door(request, self._guard, sock.place(request.transport))
             if answer is not None:
                 return answer
             try:
@@ -248,13 +251,19 @@ def _file(name: str, body: bytes) -> web.RouteDef:
 
 
 async def _read(request: web.Request) -> object:
-    """Return the JSON of a message. Raises `Problem` for a body that is not declared as JSON or is none."""
+    """Return the JSON of a message. Raises `Problem` for a body that is not declared as JSON, none, or never comes."""
     # A form on another site can send text/plain without asking the browser's leave, but not this.
     if request.content_type != "application/json":
         raise Problem(415, "messages are application/json")
+    if (request.charset or "utf-8").lower() != "utf-8":
+        raise Problem(415, "messages are in UTF-8")
     try:
-        return json.loads(await request.text())
-    except (ValueError, RecursionError) as error:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return json.loads(await request.text())
+    except TimeoutError as error:
+        raise Problem(408, f"the message did not come within {BODY_TIMEOUT_S:g} s") from error
+    # Broken compression; a page that left while it was speaking; what is no JSON.
+    except (web.RequestPayloadError, ConnectionError, ValueError, RecursionError) as error:
         raise Problem(400, "the message is not JSON") from error
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -270,6 +271,11 @@ def read_transport(name: object) -> str:
 def _number(message: dict[str, object], name: str, low: float, high: float) -> float:
     value = message[name]
     # JSON's true would pass for 1, and Python reads the NaN and Infinity that JSON does not have.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    # An integer of hundreds of digits is no float, and none of our ranges reaches so far.
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not low <= value <= min(high, sys.float_info.max)
+    ):
         raise Problem(400, f"{name} must be a number between {low:g} and {high:g}")
     return float(value)

@@ -59,6 +59,8 @@ class Child:
         )
         assert self._process.stdin is not None and self._process.stdout is not None  # as asked for above
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._one_reads = asyncio.Lock()
+        self._readings: set[asyncio.Task[str]] = set()
         _living.add(self)
         wake_for_signals()  # so that waiting for a child that does not answer can be stopped
         with contextlib.suppress(ChildFailed):  # one that has died already says why when it is asked
@@ -83,9 +85,14 @@ class Child:
     async def answer(self) -> Any:
         """Wait for the child's next line.
 
-        Raises `ChildFailed`, with the end of its stderr, if there is none, or with the line if it is not JSON.
+        Several may wait at once: each gets a line, in the order in which they began to, also when some of them are
+        cancelled meanwhile. Raises `ChildFailed`, with the end of its stderr, if there is none, or with the line if it
+        is not JSON.
         """
-        line = await asyncio.to_thread(self._stdout.readline)
+        reading = asyncio.create_task(self._read_line(), name="wsdemo child's answer")
+        self._readings.add(reading)
+        reading.add_done_callback(self._readings.discard)
+        line = await asyncio.shield(reading)
         if not line:
             raise self._failed()
         try:
@@ -96,6 +103,13 @@ class Child:
                 f"a child process should have answered in JSON, but said {line.strip()[:200]!r}"
             ) from error
 
+    async def _read_line(self) -> str:
+        async with self._one_reads:  # a text file must not be read by two threads at once
+            try:
+                return await asyncio.to_thread(self._stdout.readline)
+            except ValueError:  # closed meanwhile
+                return ""
+
     async def stop(self) -> None:
         """End the child and wait until it is gone: by closing its stdin, by force if that is not enough."""
         self._close_stdin()
@@ -105,6 +119,8 @@ class Child:
             pass
         finally:  # also when the waiting is cancelled
             self.kill()
+        if self._readings:  # of askers that were cancelled: they come to the end now
+            await asyncio.wait(self._readings)
 
     def kill(self) -> None:
         """End the child at once. Safe to call again."""
@@ -128,29 +144,54 @@ class Child:
 
 
 def read_job() -> Any:
-    """In a child: wait for its job, the first line on stdin. Ends the child where there is none: nobody is there."""
-    line = sys.stdin.readline()
-    if not line.endswith("\n"):  # the pipe ended, perhaps within a line
+    """In a child: wait for its job, the first line on stdin. Ends the child where there is none: nobody is there.
+
+    Raises ValueError, quoting the line, if it is not JSON.
+    """
+    if (line := _whole_line()) is None:
         sys.exit(0)
-    return json.loads(line)
+    return _read_order(line)
 
 
 async def orders() -> AsyncGenerator[Any]:
-    """In a child: yield what it is told on stdin after its job, until stdin ends.
+    """In a child: yield what it is told on stdin after its job, until stdin ends, be it within a line.
 
-    Read in a thread, since on Windows an event loop cannot wait for a pipe.
+    Read in a thread, since on Windows an event loop cannot wait for a pipe. Raises ValueError, quoting it, for a line
+    that is not JSON: whatever goes wrong in the thread must end the child, or nothing would.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Any] = asyncio.Queue()
 
     def read() -> None:
-        for line in sys.stdin:
-            loop.call_soon_threadsafe(queue.put_nowait, json.loads(line))
-        loop.call_soon_threadsafe(queue.put_nowait, None)
+        try:
+            while (line := _whole_line()) is not None:
+                loop.call_soon_threadsafe(queue.put_nowait, _read_order(line))
+            loop.call_soon_threadsafe(queue.put_nowait, None)
+        except Exception as error:
+            loop.call_soon_threadsafe(queue.put_nowait, error)
 
     threading.Thread(target=read, daemon=True, name="wsdemo stdin").start()
     while (order := await queue.get()) is not None:
+        if isinstance(order, Exception):
+            raise order
         yield order
+
+
+def _whole_line() -> str | None:
+    """Return the next line on stdin, None at its end, and for the half of a line that may stand there."""
+    line = sys.stdin.readline()
+    return line if line.endswith("\n") else None
+
+
+def _read_order(line: str) -> Any:
+    """Return what a line says. Raises ValueError, quoting it, if that is not an object in JSON, as every order is."""
+    try:
+        order = json.loads(line)
+    except (ValueError, RecursionError):
+        order = None
+    if not isinstance(order, dict):
+        raise ValueError(f"told {line.strip()[:80]!r}, which is not an order in JSON")
+    return order
 
 
 def say(message: Mapping[str, Any]) -> None:

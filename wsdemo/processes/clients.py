@@ -152,7 +152,7 @@ async def _one_way_delay(host: str, port: int) -> float:
 
 def _tally(reader: Reader, deliveries: list[Delivery], t0_ns: int) -> Tally:
     return {
-        "requests": [((ask.at_ns - t0_ns) / 1e9, ask.wasted, ask.opening) for ask in reader.requests],
+        "requests": [((ask.at_ns - t0_ns) / 1e9, ask.wasted, ask.opening or ask.further) for ask in reader.requests],
         "heard": [(news.seq, (news.received_at_ns - t0_ns) / 1e9, news.latency_s) for news in deliveries],
         "duplicates": reader.duplicates,
         "resets": reader.resets,

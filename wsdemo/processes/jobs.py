@@ -77,7 +77,8 @@ class ClientsReady(TypedDict):
 class Tally(TypedDict):
     """What one reader asked and heard, times in seconds after the start.
 
-    requests: `(at_s, wasted, opening)` each, wasted None where no answer came; heard: `(seq, received_s, latency_s)`.
+    requests: `(at_s, wasted, aside)` each, wasted None where no answer came, aside for those that no timetable asks
+    for (`reader.Request`); heard: `(seq, received_s, latency_s)`.
     """
 
     requests: list[tuple[float, bool | None, bool]]

@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol, TypeVar
 
 from wsdemo.far_end import AT_ONCE_S, Attempts, Message, Trouble
-from wsdemo.reader import Delivery, Reader
+from wsdemo.reader import Delivery, Reader, Request
 
 Line = TypeVar("Line")
 
@@ -25,6 +25,9 @@ async def asks(
 ) -> AsyncGenerator[Delivery]:
     """Ask once for the position, then at each time of the reader's timetable; yield what is new.
 
+    An answer that says that there is more is followed by a further question at once. One that fails is left to the next
+    poll.
+
     client: what asks, open as long as this runs; ask: asks once, from the reader's position, and gives the answer, or
     raises `Trouble`.
 
@@ -33,28 +36,24 @@ async def asks(
     """
     attempts = Attempts(url, reader)
     async with client as line, aclosing(reader.polls()) as polls:
-        reader.asks(opening=True)
-        try:
-            opening = await ask(line)
-        except Trouble as trouble:
-            attempts.failed(trouble)
-            raise  # for the type checker: of a far end that was never reached, the line above has raised the error
-        attempts.reached()
-        for delivery in _new(reader, opening):
-            yield delivery
-        async for due_ns in polls:
-            request = reader.asks(due_ns)
+        request: Request | None = reader.asks(opening=True)
+        while request is not None:
             try:
                 answer = await ask(line)
             except Trouble as trouble:
-                attempts.failed(trouble)
+                attempts.failed(trouble)  # which raises the error of a far end that was never reached
                 await _wait_between_polls(attempts, reader)
-                continue
-            attempts.succeeded()
-            deliveries = _new(reader, answer)
-            request.wasted = not deliveries
-            for delivery in deliveries:
-                yield delivery
+                request = None
+            else:
+                attempts.reached() if request.opening else attempts.succeeded()
+                deliveries = _new(reader, answer)
+                request.wasted = None if request.opening else not deliveries
+                for delivery in deliveries:
+                    yield delivery
+                # Nothing new is no reason to hurry, whatever it says.
+                request = reader.asks(further=True) if deliveries and answer.get("more") is True else None
+            if request is None and (due_ns := await anext(polls, None)) is not None:
+                request = reader.asks(due_ns)
 
 
 async def _wait_between_polls(attempts: Attempts, reader: Reader) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 
@@ -29,6 +30,22 @@ KEEP_ALIVE_S = 3600.0
 """How long a connection is kept on which nothing is asked: longer than any interval that a person would choose."""
 
 
+class _OurFaults(logging.Filter):
+    """Lets through what we did wrong, and not what came wrong from outside: that has had its 400, or nobody is there.
+
+    The library makes an error with a traceback of each, so that any port scanner could fill a terminal, or a disk.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        fault = record.exc_info[1] if record.exc_info else None
+        return not isinstance(fault, ConnectionError | HttpProcessingError | web.RequestPayloadError)
+
+
+LOG = logging.getLogger("wsdemo.http")
+"""What the servers over plain HTTP write to."""
+LOG.addFilter(_OurFaults())
+
+
 @asynccontextmanager
 async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
     """Serve `{path: handler}` for GET on `sock` while the body runs; every request is guarded and counted.
@@ -39,7 +56,7 @@ async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Gu
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         sock.meter.requests += 1
-        answer = answer_at_the_door(request, guard, sock.meter.open_now)
+        answer = answer_at_the_door(request, guard, sock.place(request.transport))
         return await handler(request) if answer is None else answer
 
     app = web.Application(middlewares=[guarded])
@@ -47,20 +64,29 @@ async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Gu
     app.add_routes(web.get(path, handler, allow_head=False) for path, handler in routes.items())
     # Without handler_cancellation, a handler that waits for news would go on waiting for a reader who has left.
     runner = web.AppRunner(
-        app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True, keepalive_timeout=KEEP_ALIVE_S
+        app,
+        access_log=None,
+        logger=LOG,
+        shutdown_timeout=0.1,
+        handler_cancellation=True,
+        keepalive_timeout=KEEP_ALIVE_S,
     )
     await runner.setup()
+    sock.door.keep(guard.max_connections)
     try:
         await web.SockSite(runner, sock, backlog=1024).start()
         yield
     finally:
         await runner.cleanup()
+        sock.door.shut()
 
 
-def answer_at_the_door(request: web.Request, guard: Guard, open_now: int) -> web.Response | None:
+def answer_at_the_door(request: web.Request, guard: Guard, place: int) -> web.Response | None:
     """Return the answer to a request that does not come in: a refusal, or a browser's question whether it may ask."""
-    if (refusal := guard.refusal(request.headers, open_now)) is not None:
-        return web.json_response({"error": refusal.reason}, status=refusal.status)
+    if (refusal := guard.refusal(request.headers, place)) is not None:
+        response = web.json_response({"error": refusal.reason}, status=refusal.status)
+        response.force_close()  # who was refused makes room for others
+        return response
     wrong = request.match_info.http_exception  # None where there is a handler
     if request.method != "OPTIONS" or not isinstance(wrong, web.HTTPMethodNotAllowed):
         return None
@@ -77,13 +103,16 @@ def permit(guard: Guard) -> Callable[[web.Request, web.StreamResponse], Awaitabl
     return prepare
 
 
-def answer_position(feed: Feed, request: web.Request) -> Answer | web.Response:
-    """Return the feed's answer to the position in a request's query, or the 400 that explains what is wrong with it."""
+def answer_position(feed: Feed, request: web.Request, *, in_parts: bool = True) -> Answer | web.Response:
+    """Return the feed's answer to the position in a request's query, or the 400 that explains what is wrong with it.
+
+    in_parts: whether the answer is to be no longer than one message should be, `more` saying if there is a rest.
+    """
     try:
         position = read_position(request.query)
     except ValueError as error:
         return refuse_position(feed, str(error))
-    return feed.since(*position)
+    return (feed.part if in_parts else feed.since)(*position)
 
 
 def refuse_position(feed: Feed, why: str) -> web.Response:

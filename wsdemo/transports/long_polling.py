@@ -33,7 +33,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
             return answer
         if "after" in request.query and answer.recovered and not answer.news:
             await feed.wait(answer.seq, LONG_POLL_TIMEOUT_S)
-            answer = feed.since(answer.seq, answer.epoch)
+            answer = feed.part(answer.seq, answer.epoch)
         sock.meter.wasted += not answer.news
         return web.json_response(text=answer.text())
 

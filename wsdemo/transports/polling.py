@@ -19,9 +19,9 @@ from wsdemo.transports.http import Client, answer_position, http_server
 async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
     """Answer `GET /updates?after=SEQ&epoch=E` with the feed's position and every newer update, as JSON.
 
-    Without `after` the answer is the position alone. `"recovered": false` says that updates may be lost. A malformed
-    `after` is a 400 with a sentence. Its plain form is built in the lesson
-    `02_poll_for_news`, as `updates`.
+    Without `after` the answer is the position alone. `"recovered": false` says that updates may be lost, `"more": true`
+    that the answer is but a part of them (`feed.MOST_UPDATES`), and its `seq` where to go on. A malformed `after` is a
+    400 with a sentence. Its plain form is built in the lesson `02_poll_for_news`, as `updates`.
     """
 
     async def updates(request: web.Request) -> web.Response:

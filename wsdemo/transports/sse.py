@@ -17,7 +17,7 @@ from aiohttp_sse import sse_response
 
 from wsdemo import far_end
 from wsdemo.far_end import Message, NotOurs, Trouble, position_in, update_in
-from wsdemo.feed import Answer, Feed, read_position
+from wsdemo.feed import AT_A_TIME, Answer, Feed, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
@@ -46,15 +46,18 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         if isinstance(answer, web.Response):
             return answer
         seq = answer.before
+        response: web.StreamResponse = web.Response()  # for one who has left before the stream began, and hears nothing
         with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
             async with sse_response(request, ping_interval=HEARTBEAT_S) as response:
                 await response.send(
                     json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS
                 )
                 while True:
-                    for news in answer.news:
+                    for number, news in enumerate(answer.news, 1):
                         await response.send(news.text(), id=f"{feed.epoch}-{news.seq}")
                         seq = news.seq
+                        if number % AT_A_TIME == 0:
+                            await feed.give_way()
                     await feed.wait(seq)
                     answer = feed.since(seq)
         return response
@@ -69,7 +72,7 @@ def _resume(feed: Feed, request: web.Request) -> Answer | web.Response:
     if len(ids) > 1:
         return refuse_position(feed, "Last-Event-ID may be given once, and here it is given again")
     if not any(ids):
-        return answer_position(feed, request)
+        return answer_position(feed, request, in_parts=False)  # a stream gives way in between
     epoch, _, last = ids[0].rpartition("-")
     try:
         return feed.since(*read_position({"after": last, "epoch": epoch}))

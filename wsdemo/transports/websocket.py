@@ -14,14 +14,14 @@ from weakref import WeakKeyDictionary
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection
-from websockets.asyncio.server import serve as serve_websocket
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from wsdemo import far_end
+from wsdemo.connection import MAX_BUFFERED_BYTES, Connection, websocket_server
 from wsdemo.far_end import Message, NotOurs, Reply, Trouble, position_in, update_in
-from wsdemo.feed import MAX_MESSAGE_BYTES, Feed, News, Position, read_position
+from wsdemo.feed import AT_A_TIME, MAX_MESSAGE_BYTES, Feed, News, Position, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
@@ -37,8 +37,6 @@ class _Limits(TypedDict):
 
 LIMITS: _Limits = {"compression": None, "max_size": MAX_MESSAGE_BYTES, "close_timeout": 1}
 """For both sides: bytes a message, and seconds that a closing handshake may take."""
-MAX_BUFFERED_BYTES = 256 * 1024
-"""What may wait for one reader in the server's memory. A reader that falls further behind is cut off and resumes."""
 CATCH_UP_S = 30
 """How long a reader may take for what it missed before it is cut off; it resumes with what it got."""
 
@@ -53,13 +51,16 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
     push = Push(feed, sock, guard)
     async with (
         background(push.publish()),
-        serve_websocket(push.attend, sock=sock, process_request=push.check, backlog=1024, **LIMITS),
+        websocket_server(push.attend, push.check, sock, guard, **LIMITS),
     ):
         yield
 
 
 class Push:
-    """The server side for one feed. readers: each reader that is up to date, and the last seq written to it."""
+    """The server side for one feed. readers: each reader that is up to date, and the last seq written to it.
+
+    A reader for whom more than MAX_BUFFERED_BYTES would wait is cut off, and resumes.
+    """
 
     def __init__(self, feed: Feed, sock: MeteredSocket, guard: Guard):
         self.readers: dict[ServerConnection, int] = {}
@@ -67,15 +68,15 @@ class Push:
         self._positions: WeakKeyDictionary[ServerConnection, Position] = WeakKeyDictionary()
         self._feed, self._meter, self._guard = feed, sock.meter, guard
 
-    def check(self, connection: ServerConnection, request: Request) -> Response | None:
+    def check(self, connection: Connection, request: Request) -> Response | None:
         """Answer what is not to become a connection; note the position of what may."""
         self._meter.requests += 1
-        address = urlsplit(request.path)
         try:
-            if (refusal := self._guard.refusal(request.headers, self._meter.open_now)) is not None:
+            address = urlsplit(request.path)
+            if (refusal := self._guard.refusal(request.headers, connection.place)) is not None:
                 return connection.respond(HTTPStatus(refusal.status), refusal.reason + "\n")
             position = read_position(parse_qsl(address.query, keep_blank_values=True))
-        except ValueError as error:
+        except ValueError as error:  # also: what is no address
             return connection.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
         if address.path != "/updates":
             return connection.respond(HTTPStatus.NOT_FOUND, "The stream of updates is at /updates.\n")
@@ -102,9 +103,11 @@ class Push:
         seq = answer.seq
         await connection.send(json.dumps(answer.position()))
         while answer.news:
-            for news in answer.news:
+            for number, news in enumerate(answer.news, 1):
                 await connection.send(news.text())
                 seq = news.seq
+                if number % AT_A_TIME == 0:  # while the socket takes all, `send` does not wait
+                    await self._feed.give_way()
             answer = self._feed.since(seq)
         self.readers[connection] = seq  # no await since the last look at the feed: nothing can slip between
 

@@ -19,11 +19,20 @@ export async function again(side, signal, once) {
   }
 }
 
-/** Ask where `side` stands, and give it what the answer brings for `request`. Throws as `askJson` does. */
+/**
+ * Ask where `side` stands, and give it what the answer brings for `request`. Throws as `askJson` does.
+ *
+ * A long answer comes in parts. The rest is asked for at once and counts as no request, since no timetable asks for it. A
+ * part that fails is left to the next question.
+ */
 export async function ask(side, url, request, { cache = "no-store", timeoutMs = ANSWER_TIMEOUT_MS, signal }) {
   const answer = await askJson(side.ask(url), ["epoch", "updates"], { cache, timeoutMs, signal });
   side.opens(answer);
+  const seq = side.seq;
   side.takes(answer.updates, request);
+  if (answer.more && side.seq > seq) {
+    await ask(side, url, null, { cache, timeoutMs, signal }).catch(onlyTrouble);
+  }
 }
 
 /** Ask `url` at the times of the side's timetable until the signal is aborted. cache: as for `fetch`. */
