@@ -17,6 +17,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import AsyncGenerator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,7 @@ class Child:
         )
         assert self._process.stdin is not None and self._process.stdout is not None  # as asked for above
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
-        self._one_reads = asyncio.Lock()
-        self._readings: set[asyncio.Task[str]] = set()
+        self._reading = ThreadPoolExecutor(1)  # a text file must not be read by two threads at once
         _living.add(self)
         wake_for_signals()  # so that waiting for a child that does not answer can be stopped
         with contextlib.suppress(ChildFailed):  # one that has died already says why when it is asked
@@ -89,9 +89,11 @@ class Child:
         cancelled meanwhile. Raises `ChildFailed`, with the end of its stderr, if there is none, or with the line if it
         is not JSON.
         """
-        reading = asyncio.create_task(self._read_line(), name="wsdemo child's answer")
-        self._readings.add(reading)
-        reading.add_done_callback(self._readings.discard)
+        try:
+            reading = asyncio.get_running_loop().run_in_executor(self._reading, self._stdout.readline)
+        except RuntimeError as error:
+            raise ChildFailed("this child process has been ended") from error
+        # Shielded, since the line of an asker that is cancelled must be read all the same, and be nobody else's.
         line = await asyncio.shield(reading)
         if not line:
             raise self._failed()
@@ -103,13 +105,6 @@ class Child:
                 f"a child process should have answered in JSON, but said {line.strip()[:200]!r}"
             ) from error
 
-    async def _read_line(self) -> str:
-        async with self._one_reads:  # a text file must not be read by two threads at once
-            try:
-                return await asyncio.to_thread(self._stdout.readline)
-            except ValueError:  # closed meanwhile
-                return ""
-
     async def stop(self) -> None:
         """End the child and wait until it is gone: by closing its stdin, by force if that is not enough."""
         self._close_stdin()
@@ -119,8 +114,6 @@ class Child:
             pass
         finally:  # also when the waiting is cancelled
             self.kill()
-        if self._readings:  # of askers that were cancelled: they come to the end now
-            await asyncio.wait(self._readings)
 
     def kill(self) -> None:
         """End the child at once. Safe to call again."""
@@ -128,6 +121,7 @@ class Child:
             self._process.kill()
         self._process.wait()
         self._close_stdin()
+        self._reading.shutdown()  # which waits for askers that were cancelled: they have come to the end now
         self._stdout.close()
         self._stderr.close()
 
