@@ -286,7 +286,9 @@ def test_a_child_ends_when_its_stdin_does_or_makes_no_sense(kind, end, probe):
         child.stdin.flush()
         if not words.endswith(b"\n"):
             child.stdin.close()
-        assert child.wait(20) == (0 if kind == "clients" else status)  # clients do not tell why they were stopped
+        assert child.wait(patient(20)) == (
+            0 if kind == "clients" else status
+        )  # clients do not tell why they were stopped
         said = child.stderr.read().decode()
         assert "Traceback" not in said and said.count("\n") == (child.returncode == 2)
 
@@ -296,7 +298,7 @@ def test_a_child_ends_when_its_stdin_does_or_makes_no_sense(kind, end, probe):
 def test_a_child_without_a_whole_job_ends(kind, words):
     """Half a job, none, or one that makes no sense."""
     with spoken_to(kind) as child:
-        _, said = child.communicate(words, timeout=20)
+        _, said = child.communicate(words, timeout=patient(20))
         assert child.returncode == (2 if words.endswith(b"\n") else 0)
         assert b"Traceback" not in said
 

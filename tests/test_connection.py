@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from patience import patient
 
 from wsdemo import wire
 from wsdemo.connection import MAX_BUFFERED_BYTES
@@ -47,7 +48,7 @@ def connected(what, port, query=""):
     """Shake hands by a socket whose buffer for what comes is small."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.settimeout(20)
+        sock.settimeout(patient(20))
         sock.connect(("127.0.0.1", port))
         sock.sendall(HANDSHAKE.format(path="/ws" if what == "echo" else f"/updates{query}").encode())
         assert sock.recv(12) == b"HTTP/1.1 101"
@@ -86,12 +87,12 @@ def test_ctrl_c_waits_for_nobody(what, options, query):
         stack.enter_context(socket.create_connection(("127.0.0.1", port))).sendall(b"GET /")
         for _ in range(1 if what == "echo" else 3):
             sock = stack.enter_context(connected(what, port, query))
-            sock.settimeout(0.5)
+            sock.settimeout(patient(0.5))
             with contextlib.suppress(TimeoutError, ConnectionError):
                 for _ in range(10_000 if what == "echo" else 1):
                     sock.sendall(TEXT * 100)
         before_s = time.monotonic()
         server.send_signal(signal.SIGINT)
-        _, stderr = server.communicate(timeout=60)
+        _, stderr = server.communicate(timeout=patient(60))
         assert time.monotonic() - before_s < 8
         assert server.returncode == 0 and "Traceback" not in stderr

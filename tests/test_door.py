@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+from patience import patient
 from test_transports import run, serving
 
 from wsdemo import door
@@ -94,7 +95,7 @@ class Caller:
     async def answer(self):
         """Read one answer, but of a stream its head alone."""
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(patient(20)):
                 first, *lines = (await self.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
                 headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
                 if not self.is_head:
@@ -105,7 +106,7 @@ class Caller:
 
     async def ended(self):
         """Wait until the other side has ended the connection; return what it still said."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(patient(20)):
             with contextlib.suppress(ConnectionError):
                 return await self.reader.read()
             return b""
@@ -138,7 +139,7 @@ async def callers(name, port, count):
 
 
 async def until(condition):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(patient(20)):
         while not condition():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.01)
 
@@ -408,13 +409,15 @@ def test_without_descriptors_a_server_refuses_and_rests(name):
             return json.loads(server.stdout.readline())
 
         port = int(server.stdout.readline())
-        asked = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+        asked = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=patient(20)))
         asked.sendall(question(name))
         assert asked.recv(12) in (b"HTTP/1.1 200", b"HTTP/1.1 101")
-        held = [stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20)) for _ in range(100)]
+        held = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=patient(20))) for _ in range(100)
+        ]
         refused = 0
         for sock in held[50:]:
-            sock.settimeout(20)
+            sock.settimeout(patient(20))
             with contextlib.suppress(ConnectionError):
                 refused += sock.recv(12) == b"HTTP/1.1 503"
         assert refused == 50
@@ -425,10 +428,10 @@ def test_without_descriptors_a_server_refuses_and_rests(name):
         assert 5 <= now_open <= 25
         for sock in held:
             sock.close()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + patient(20)
         while count()[1] > 1 and time.monotonic() < deadline:
             time.sleep(0.05)
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as late:
+        with socket.create_connection(("127.0.0.1", port), timeout=patient(20)) as late:
             late.sendall(question(name))
             assert late.recv(12) in (b"HTTP/1.1 200", b"HTTP/1.1 101")
         server.stdin.close()

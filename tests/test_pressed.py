@@ -9,6 +9,7 @@ import time
 
 import aiohttp
 import pytest
+from patience import patient
 from test_transports import ALL, REQUESTS, run, serving, take
 
 from wsdemo.feed import AT_A_TIME, MOST_BYTES, MOST_UPDATES, Feed, News
@@ -164,7 +165,7 @@ def test_through_a_line_that_breaks_progress_is_made(name):
     async def scenario():
         feed = full(2_300, 400)  # 1.1 MB
         async with serving(name, feed) as (url, _), cut_line(port_of(url), 350_000) as port:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(patient(60)):
                 heard = await take(name, TRANSPORTS[name].url(port), 2_300, after=0, epoch=feed.epoch)
             assert heard == list(range(1, 2_301))
 

@@ -125,7 +125,7 @@ def test_several_questions_at_once_have_each_their_own_answer():
     async def scenario():
         async with Server("polling", "sse") as server:
             await take_first("sse", server.url("sse"))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(patient(30)):
                 for _ in range(3):
                     answers = await asyncio.gather(*(server.counters(name) for name in ("polling", "sse") * 30))
                     assert [answer["connections"] for answer in answers] == [0, 1] * 30
