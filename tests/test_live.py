@@ -20,6 +20,7 @@ from wsdemo import live
 from wsdemo.__main__ import main as command_line
 from wsdemo.command import live as live_command
 from wsdemo.live import server as live_server
+from wsdemo.live import sessions as live_sessions
 from wsdemo.live.server import LiveServer, week_s
 from wsdemo.live.sessions import FIRST, IDLE_S, LOG_SIZE, SILENT_S, Problem, Recipe, offered
 from wsdemo.processes.children import ChildFailed
@@ -642,6 +643,36 @@ def test_a_session_that_cannot_open_leaves_nothing_and_takes_no_room(monkeypatch
             assert len(asyncio.all_tasks()) == tasks
             assert (await ask("session", RECIPE))[0] == 200
 
+    run(scenario())
+
+
+def test_a_side_that_opens_while_its_session_ends_is_closed_again(monkeypatch):
+    """The page is told that the session has ended, and neither a task nor a port outlives it."""
+    side = live_sessions._Side
+    opened, late = side.open, []
+
+    async def opens_late(self):
+        await opened(self)
+        late.append(self)
+        await go_on.wait()
+
+    async def scenario():
+        async with page() as (server, ask):
+            _, about = await ask("session", RECIPE)
+            monkeypatch.setattr(side, "open", opens_late)
+            change = asyncio.create_task(server.sessions.find(about["id"]).serve("left", "sse"))
+            await until(lambda: late)
+            server.sessions.end(about["id"])
+            await until(lambda: not server.sessions._closing)
+            go_on.set()
+            with pytest.raises(Problem, match="has ended"):
+                await change
+            assert late[0].port != 0
+            with pytest.raises(OSError):
+                socket.create_connection(("127.0.0.1", late[0].port), timeout=patient(1))
+            assert not [task for task in asyncio.all_tasks() if task.get_name() == "wsdemo live side"]
+
+    go_on = asyncio.Event()
     run(scenario())
 
 

@@ -37,6 +37,7 @@ IDLE_S = 60.0
 SILENT_S = 600.0
 """A session whose page has said nothing for this long ends in any case: a sleeping laptop holds dead connections."""
 SIDE_CONNECTIONS = 16
+ENDED = "this session has ended; ask for a new one"
 
 
 class Problem(ValueError):
@@ -88,6 +89,7 @@ class Session:
         self.heard_at_s = time.monotonic()
         self._host, self._guard = host, guard
         self._sides: dict[str, _Side] = {}
+        self._has_ended = False
         self._t0_ns = 0  # once it is open
 
     async def open(self) -> None:
@@ -102,9 +104,15 @@ class Session:
         self.feed.start(self._t0_ns)
 
     async def serve(self, side: str, name: str) -> int:
-        """Serve a side by this transport from now on, with counters at 0; return its port."""
+        """Serve a side by this transport from now on, with counters at 0; return its port.
+
+        Raises `Problem` if the session has ended meanwhile: nobody would close what opens after that.
+        """
         new = _Side(name, self.feed, self._host, self._guard)
         await new.open()
+        if self._has_ended:
+            await new.close()
+            raise Problem(404, ENDED)
         old, self._sides[side] = self._sides.get(side), new
         if old is not None:
             await old.close()
@@ -117,6 +125,7 @@ class Session:
         return self._sides[side].port
 
     async def close(self) -> None:
+        self._has_ended = True
         await asyncio.gather(*(side.close() for side in self._sides.values()))
         await self.feed.stop()
 
@@ -227,7 +236,7 @@ class Sessions:
     def find(self, name: str) -> Session:
         """Return an open session. Raises `Problem` for one that never was or has ended."""
         if name not in self._open:
-            raise Problem(404, "this session has ended; ask for a new one")
+            raise Problem(404, ENDED)
         return self._open[name]
 
     def end(self, name: str) -> None:
