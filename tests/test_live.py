@@ -20,8 +20,9 @@ from wsdemo import live
 from wsdemo.__main__ import main as command_line
 from wsdemo.command import live as live_command
 from wsdemo.live import server as live_server
+from wsdemo.live import sessions as live_sessions
 from wsdemo.live.server import LiveServer, week_s
-from wsdemo.live.sessions import FIRST, IDLE_S, LOG_SIZE, SILENT_S, Problem, Recipe, offered
+from wsdemo.live.sessions import FIRST, GRACE_S, IDLE_S, LOG_SIZE, QUIET_S, SILENT_S, Problem, Recipe, offered
 from wsdemo.processes.children import ChildFailed
 from wsdemo.reader import Reader
 from wsdemo.serve import new_event_loop
@@ -454,6 +455,64 @@ def test_there_is_a_limit_to_the_pages():
     run(scenario())
 
 
+def test_places_that_nobody_uses_are_given_to_others():
+    """A script takes all places and keeps them with a beat: whoever comes gets one of them, and no page that listens.
+
+    Those to which nobody ever listened make room before those that have gone quiet; an address does not matter.
+    """
+
+    async def scenario():
+        async with page(max_sessions=4) as (server, ask), asyncio.TaskGroup() as group:
+
+            async def beaten(*ages):
+                for about, age_s in zip(taken, ages, strict=True):
+                    server.sessions.find(about["id"]).moved_at_s -= age_s
+                    assert (await ask(f"session/{about['id']}/beat", {}))[0] == 200
+
+            async def comes_for(gone):
+                status, about = await ask("session", RECIPE)
+                assert status == 200
+                assert (await ask(f"session/{gone['id']}/beat", {}))[0] == 404
+                return about
+
+            taken = unread, silent, quiet, listens = [(await ask("session", RECIPE))[1] for _ in range(4)]
+            assert (await ask("session", RECIPE))[0] == 503  # whoever has just come has not had the time to connect
+            await first("websocket", quiet["ports"]["right"], 1, after=0)
+            held = group.create_task(first("websocket", listens["ports"]["right"], 10**6))
+            counted = server.sessions.find(listens["id"]).beat
+            await until(lambda: counted()["sides"]["right"]["bytes_sent"])
+            await until(lambda: not server.sessions.find(quiet["id"]).beat()["sides"]["right"]["open_now"])
+            for session in server.sessions._open.values():
+                session.look(time.monotonic())
+            await beaten(GRACE_S + 1, GRACE_S + 2, QUIET_S + 9, GRACE_S + 9)
+            new = await comes_for(silent)
+            newer = await comes_for(unread)
+            newest = await comes_for(quiet)
+            assert (await ask("session", RECIPE))[0] == 503
+            taken = new, newer, newest, listens
+            await beaten(0, 0, 0, 0)
+            held.cancel()
+
+    run(scenario())
+
+
+def test_a_session_without_readers_plays_nothing():
+    """Not its page but whoever asks for the news sets its feed going, and hears the run as far as it is."""
+
+    async def scenario():
+        async with page() as (_, ask):
+            _, about = await ask("session", RECIPE | {"elapsed_s": 20.0})
+            for _ in range(2):
+                assert (await ask(f"session/{about['id']}/beat", {}))[1]["seq"] == 0
+            assert "wsdemo feed" not in [task.get_name() for task in asyncio.all_tasks()]
+            published = len(earthquakes(3600.0).times(20.0))
+            heard = await first("websocket", about["ports"]["right"], published + 2, after=0)
+            assert [one.seq for one in heard] == list(range(1, len(heard) + 1))
+            assert "wsdemo feed" in [task.get_name() for task in asyncio.all_tasks()]
+
+    run(scenario())
+
+
 def test_a_session_ends_when_its_page_is_gone():
     """Silent for a minute and without a connection, its ports close; one that beats, or listens, stays."""
 
@@ -642,6 +701,36 @@ def test_a_session_that_cannot_open_leaves_nothing_and_takes_no_room(monkeypatch
             assert len(asyncio.all_tasks()) == tasks
             assert (await ask("session", RECIPE))[0] == 200
 
+    run(scenario())
+
+
+def test_a_side_that_opens_while_its_session_ends_is_closed_again(monkeypatch):
+    """The page is told that the session has ended, and neither a task nor a port outlives it."""
+    side = live_sessions._Side
+    opened, late = side.open, []
+
+    async def opens_late(self):
+        await opened(self)
+        late.append(self)
+        await go_on.wait()
+
+    async def scenario():
+        async with page() as (server, ask):
+            _, about = await ask("session", RECIPE)
+            monkeypatch.setattr(side, "open", opens_late)
+            change = asyncio.create_task(server.sessions.find(about["id"]).serve("left", "sse"))
+            await until(lambda: late)
+            server.sessions.end(about["id"])
+            await until(lambda: not server.sessions._closing)
+            go_on.set()
+            with pytest.raises(Problem, match="has ended"):
+                await change
+            assert late[0].port != 0
+            with pytest.raises(OSError):
+                socket.create_connection(("127.0.0.1", late[0].port), timeout=patient(1))
+            assert not [task for task in asyncio.all_tasks() if task.get_name() == "wsdemo live side"]
+
+    go_on = asyncio.Event()
     run(scenario())
 
 

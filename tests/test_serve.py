@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
+import json
 import os
 import selectors
 import socket
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,6 +20,7 @@ import pytest
 from patience import patient
 
 from wsdemo import serve
+from wsdemo.door import LOBBY
 from wsdemo.feed import MAX_UPDATE_BYTES
 from wsdemo.limits import allow_connections, fitting
 from wsdemo.processes.children import ChildFailed
@@ -315,6 +319,52 @@ def test_what_a_server_is_told_of_who_may_come_reaches_every_transport():
                     assert await status(url) == 503
 
     run_on_selectors(scenario())
+
+
+FLOOD = 1_100
+
+
+@pytest.mark.skipif(fitting(FLOOD + 100) < FLOOD + 100, reason="this system allows too few open files")
+@pytest.mark.parametrize("speaks", [True, False], ids=["they ask", "they are silent"])
+def test_more_connections_than_select_can_watch_do_no_harm(speaks):
+    """For 100 connections a server waits with `select`, which ends at 1,024: of 1,100 the others are refused, each."""
+
+    def status(caller):
+        """Return the status of what is said to it, 0 if its connection ends without a word."""
+        with contextlib.suppress(ConnectionError):
+            return int([*caller.recv(12).split(), b"0", b"0"][1])
+        return 0
+
+    allow_connections(FLOOD + 100)
+    command = [sys.executable, "-m", "wsdemo", "serve", "polling", "--max-connections", "100"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            port = json.loads(server.stdout.readline())["ports"]["polling"]
+
+            def call(asks):
+                caller = socket.create_connection(("127.0.0.1", port), timeout=patient(20))
+                if asks:
+                    caller.sendall(b"GET /updates HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                return caller
+
+            with contextlib.ExitStack() as stack:
+                callers = [stack.enter_context(call(speaks)) for _ in range(FLOOD)]
+                inside = 100 if speaks else 100 + LOBBY
+                if speaks:
+                    assert {status(caller) for caller in callers[:inside]} == {200}
+                refused = [status(caller) for caller in callers[inside:]]
+                assert set(refused) <= {0, 503} and refused.count(503) > len(refused) / 2
+                assert server.poll() is None
+            for _ in range(100):  # those that have left make room one by one
+                with call(True) as late:
+                    if (after := status(late)) == 200:
+                        break
+                time.sleep(patient(0.05))
+            assert after == 200
+        finally:
+            server.terminate()
+            _, said = server.communicate(timeout=patient(20))
+        assert "Traceback" not in said and "rror" not in said
 
 
 def test_a_start_that_is_stopped_leaves_no_process():

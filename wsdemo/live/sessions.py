@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from wsdemo.feed import LOG_SIZE, Feed
+from wsdemo.feed import LOG_SIZE, Answer, Feed
 from wsdemo.guard import Guard
 from wsdemo.live import PAGE
 from wsdemo.meter import Meter, listen
@@ -36,7 +36,15 @@ IDLE_S = 60.0
 """A session whose page has said nothing for this long, and holds no connection, ends."""
 SILENT_S = 600.0
 """A session whose page has said nothing for this long ends in any case: a sleeping laptop holds dead connections."""
+GRACE_S = 3.0
+"""When places are short, a session by whose sides nobody has asked for the news in this time makes room first."""
+QUIET_S = 30.0
+"""And after those, one on whose sides nothing has moved for so long.
+
+Before this time is over a long poll ends, a stream has its heartbeat and a WebSocket its ping.
+"""
 SIDE_CONNECTIONS = 16
+ENDED = "this session has ended; ask for a new one"
 
 
 class Problem(ValueError):
@@ -84,14 +92,16 @@ class Session:
     def __init__(self, recipe: Recipe, host: str, guard: Guard):
         self.id = secrets.token_urlsafe(12)
         self.recipe = recipe
-        self.feed = Feed(earthquakes(recipe.speed, recipe.start_s))
-        self.heard_at_s = time.monotonic()
+        self.feed = _Feed(earthquakes(recipe.speed, recipe.start_s))
+        self.heard_at_s = self.moved_at_s = time.monotonic()
+        self.was_read = False
         self._host, self._guard = host, guard
         self._sides: dict[str, _Side] = {}
+        self._has_ended = False
         self._t0_ns = 0  # once it is open
 
     async def open(self) -> None:
-        """Start both sides, then the feed, as far into its run as the recipe says."""
+        """Start both sides, and the feed's clock, as far into its run as the recipe says."""
         try:
             for side in SIDES:
                 await self.serve(side, getattr(self.recipe, side))
@@ -99,12 +109,18 @@ class Session:
             await self.close()
             raise
         self._t0_ns = time.perf_counter_ns() - round(self.recipe.elapsed_s * 1e9)
-        self.feed.start(self._t0_ns)
+        self.feed.due_ns = self._t0_ns
 
     async def serve(self, side: str, name: str) -> int:
-        """Serve a side by this transport from now on, with counters at 0; return its port."""
+        """Serve a side by this transport from now on, with counters at 0; return its port.
+
+        Raises `Problem` if the session has ended meanwhile: nobody would close what opens after that.
+        """
         new = _Side(name, self.feed, self._host, self._guard)
         await new.open()
+        if self._has_ended:
+            await new.close()
+            raise Problem(404, ENDED)
         old, self._sides[side] = self._sides.get(side), new
         if old is not None:
             await old.close()
@@ -117,6 +133,7 @@ class Session:
         return self._sides[side].port
 
     async def close(self) -> None:
+        self._has_ended = True
         await asyncio.gather(*(side.close() for side in self._sides.values()))
         await self.feed.stop()
 
@@ -131,10 +148,23 @@ class Session:
         }
 
     def beat(self) -> dict[str, object]:
-        """Note that its page is there, and return how things stand: the newest seq, and each side's counters."""
+        """Note that its page is there, and return how things stand: the newest seq, and each side's counters.
+
+        The seq is 0 as long as nobody has asked for the news.
+        """
         self.heard_at_s = time.monotonic()
         sides = {name: side.meter.snapshot() | {"port": side.port} for name, side in self._sides.items()}
         return {"seq": self.feed.seq, "sides": sides}
+
+    def look(self, now_s: float) -> None:
+        """Note whether anything has moved on its sides since the last look. What its page says does not count."""
+        if any([side.has_moved() for side in self._sides.values()]):
+            self.moved_at_s, self.was_read = now_s, True
+
+    def makes_room(self, now_s: float) -> bool:
+        """Whether it must go when places are short: nobody listens, whatever its page says. See GRACE_S, QUIET_S."""
+        self.look(now_s)
+        return now_s - self.moved_at_s > (QUIET_S if self.was_read else GRACE_S)
 
     def is_over(self, now_s: float) -> bool:
         """Whether its page must be gone. A page in the background may speak once a minute, but holds connections."""
@@ -144,12 +174,27 @@ class Session:
         )
 
 
+class _Feed(Feed):
+    """A feed that is started by whoever first asks what came: a session without readers costs nothing.
+
+    due_ns: the start of its clock, once that is known. What was published by then is there as if it had always played.
+    """
+
+    due_ns: int | None = None
+
+    def since(self, after: int | None = None, epoch: str | None = None) -> Answer:
+        if self.due_ns is not None:
+            self.start(self.due_ns)
+        return super().since(after, epoch)
+
+
 class _Side:
     """One transport on one port, held open by a task: what a transport opens must be closed by the same task."""
 
     def __init__(self, name: str, feed: Feed, host: str, guard: Guard):
         self.meter = Meter()
         self.port = 0
+        self._seen = 0
         self._module = TRANSPORTS[name].module()
         self._feed, self._host, self._guard = feed, host, guard
         self._end = asyncio.Event()
@@ -172,6 +217,11 @@ class _Side:
             async with self._module.serve(self._feed, sock, self._guard):
                 opened.set_result(None)
                 await self._end.wait()
+
+    def has_moved(self) -> bool:
+        """Whether a byte has gone in or out since the last look."""
+        before, self._seen = self._seen, self.meter.bytes_sent + self.meter.bytes_received
+        return self._seen != before
 
     async def close(self) -> None:
         self._end.set()
@@ -212,8 +262,8 @@ class Sessions:
         return len(self._open)
 
     async def open(self, recipe: Recipe) -> Session:
-        """Open a session. Raises `Problem` when there are as many as this server may hold."""
-        if len(self._open) + self._opening >= self._limit:
+        """Open a session. Raises `Problem` when there are as many as this server may hold, and all are in use."""
+        if len(self._open) + self._opening >= self._limit and not self._make_room():
             raise Problem(503, f"this server has room for {self._limit} pages, and all of it is taken.")
         session = Session(recipe, self._host, self._guard)
         self._opening += 1
@@ -224,10 +274,18 @@ class Sessions:
         self._open[session.id] = session
         return session
 
+    def _make_room(self) -> bool:
+        """End one that nobody listens to, first of those to which nobody ever did; return whether there was one."""
+        now_s = time.monotonic()
+        idle = [session for session in self._open.values() if session.makes_room(now_s)]
+        if idle:
+            self.end(min(idle, key=lambda session: (session.was_read, session.moved_at_s)).id)
+        return bool(idle)
+
     def find(self, name: str) -> Session:
         """Return an open session. Raises `Problem` for one that never was or has ended."""
         if name not in self._open:
-            raise Problem(404, "this session has ended; ask for a new one")
+            raise Problem(404, ENDED)
         return self._open[name]
 
     def end(self, name: str) -> None:
@@ -243,6 +301,8 @@ class Sessions:
         while True:
             await asyncio.sleep(every_s)
             now_s = time.monotonic()
+            for session in self._open.values():
+                session.look(now_s)
             for name in [session.id for session in self._open.values() if session.is_over(now_s)]:
                 self.end(name)
 
