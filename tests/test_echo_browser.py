@@ -148,6 +148,8 @@ def test_keyboard_alone(server, page):
 
 
 def test_it_cannot_be_opened_twice_nor_send_while_closed(server, page):
+    sockets = []
+    page.on("websocket", lambda socket: sockets.append(socket))
     page.goto(address(server))
     page.press("#text", "Enter")
     page.evaluate("document.forms[0].requestSubmit()")
@@ -157,7 +159,7 @@ def test_it_cannot_be_opened_twice_nor_send_while_closed(server, page):
     page.evaluate("document.querySelector('#open').dispatchEvent(new MouseEvent('click'))")
     page.click("#send")
     expect(page.locator("[data-kind=received]")).to_have_count(1)
-    assert len(server._connections) == 1
+    assert len(sockets) == 1
     page.evaluate("for (const _ of [1, 2, 3]) { document.querySelector('#close').click() }")
     expect(page.locator("#state")).to_have_text("closed")
     assert [text.split()[0] for text in shown(page)] == ["opened", "sent", "received", "closed"]
