@@ -1,4 +1,8 @@
-"""Take the picture of the live page: `python docs/picture.py` writes docs/live.png, for the README and lesson 00."""
+"""Take pictures of both pages: `python docs/picture.py`.
+
+The live page's is docs/live.png, for the README and lesson 00. The echo page's belongs to the package: a notebook shows
+it in place of a page whose server has ended.
+"""
 
 import base64
 import io
@@ -13,6 +17,7 @@ sys.path.insert(0, str(DOCS.parent / "tests"))
 
 from browser import in_background, launched  # noqa: E402 - found in the folder of the tests
 
+from wsdemo.echo import PICTURE, EchoServer  # noqa: E402
 from wsdemo.live.server import LiveServer  # noqa: E402
 
 LESSON = DOCS.parent / "notebooks" / "00_start_here.ipynb"
@@ -22,6 +27,7 @@ MOST_BYTES = 300_000
 
 
 def main() -> None:
+    take_echo()
     path = DOCS / "live.png"
     with in_background(LiveServer(speed=240)) as server, launched() as browser:
         page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light", locale="en-GB")
@@ -35,14 +41,32 @@ def main() -> None:
     attach(path)
 
 
+def take_echo() -> None:
+    """As the lesson's reader may leave it: opened, something sent, and answered."""
+    with in_background(EchoServer(heard=lambda _: None)) as server, launched() as browser:
+        page = browser.new_page(viewport={"width": 960, "height": 640}, color_scheme="light", locale="en-GB")
+        page.goto(server.page_url)
+        page.click("#open")
+        page.fill("#text", "hello")
+        page.click("#send")
+        page.locator("[data-kind=received]").wait_for()
+        PICTURE.write_bytes(packed(io.BytesIO(page.screenshot())))
+    print(f"{PICTURE.name}: {PICTURE.stat().st_size} bytes")
+
+
+def packed(picture: Path | io.BytesIO) -> bytes:
+    """Return a picture in 256 colours."""
+    target = io.BytesIO()
+    Image.open(picture).convert("RGB").quantize(256).save(target, "PNG", optimize=True)
+    return target.getvalue()
+
+
 def attach(picture: Path) -> None:
-    """Put the picture, in 256 colours, into the lesson's cell that shows it: a lesson may be opened alone."""
-    packed = io.BytesIO()
-    Image.open(picture).convert("RGB").quantize(256).save(packed, "PNG", optimize=True)
+    """Put the picture into the lesson's cell that shows it: a lesson may be opened alone."""
     book = json.loads(LESSON.read_text(encoding="utf-8"))
     for cell in book["cells"]:
         if picture.name in cell.get("attachments", {}):
-            cell["attachments"][picture.name] = {"image/png": base64.b64encode(packed.getvalue()).decode()}
+            cell["attachments"][picture.name] = {"image/png": base64.b64encode(packed(picture)).decode()}
     LESSON.write_text(json.dumps(book, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

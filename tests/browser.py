@@ -21,6 +21,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from patience import patient
@@ -116,6 +117,30 @@ def _host(url: str) -> str:
     """Return "host:port" of an address, its scheme for one without a host, such as "data:"."""
     scheme, _, rest = url.partition(":")
     return rest[2:].partition("/")[0] if rest.startswith("//") else f"{scheme}:"
+
+
+@contextlib.contextmanager
+def notebook_showing(markup: str) -> Iterator[str]:
+    """Serve a page with an output of a notebook in it; give its address. A page of loopback's own may ask loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html>" + markup.encode())
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @contextlib.contextmanager

@@ -8,16 +8,23 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from http import HTTPStatus
 
 import pytest
-from browser import Watch, browser, in_background, jupyter_site  # noqa: F401 - browser is a fixture
+from browser import (  # noqa: F401 - browser is a fixture
+    Watch,
+    browser,
+    in_background,
+    jupyter_site,
+    notebook_showing,
+)
 from patience import patient
 from websockets.asyncio.server import serve
 
 from wsdemo import echo
 from wsdemo.echo import EchoServer
+from wsdemo.jupyter import Frame
 from wsdemo.pages.web import security_headers
 
 try:
@@ -176,6 +183,22 @@ def test_a_server_that_stops_is_said_and_so_is_one_that_is_gone(page):
         "failed no WebSocket could be opened: the server is gone, or it refuses this page",
     ]
     assert on(page) == {"open"}
+
+
+def test_in_a_notebooks_frame_it_says_what_to_do_when_its_server_is_gone(page):
+    """While it is shown, and, with the page's picture, when the notebook is opened again."""
+    frame = page.frame_locator("iframe")
+    with ExitStack() as stack:
+        with in_background(EchoServer(heard=lambda line: None)) as server:
+            markup = Frame(server.page_url, "Echo", lasting=True, picture=echo.PICTURE)._repr_html_()
+            page.goto(stack.enter_context(notebook_showing(markup)))
+            frame.locator("#open").click()
+            expect(frame.locator("#state")).to_have_text("open")
+        frame.locator("#open").click()
+        expect(frame.locator("[data-kind=failed]")).to_contain_text("run the cell again")
+        page.reload()
+        expect(frame.get_by_text("Run the cell again")).to_be_visible()
+        assert frame.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 600
 
 
 def test_a_server_that_dies_is_said_and_a_new_one_can_be_used(page):

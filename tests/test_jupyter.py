@@ -1,6 +1,7 @@
 """Where a page that a notebook serves is found: directly, or through the proxy of the Jupyter that shows it."""
 
 import contextlib
+import html
 import importlib.util
 import json
 import os
@@ -122,6 +123,21 @@ def test_a_link_stands_beside_every_frame():
     assert re.search(r'<iframe src=.* title="&lt;A page&gt;".* height="60"', markup)
     assert re.search(r'<a href=[^>]*target="_blank" rel="noopener">', markup)
     assert repr(frame) == '<A page>: /a?b="c"&d'
+
+
+def test_a_frame_that_lasts_finds_out_first_whether_its_page_is_there(tmp_path):
+    """It asks for the page at its own address, and has a sentence and a picture for when nobody answers."""
+    (tmp_path / "a.png").write_bytes(b"PNG")
+    url = "/proxy/1/?</script>&\"'"
+    frame = jupyter.Frame(url, "A 50 % <page>", lasting=True, picture=tmp_path / "a.png")
+    (page,) = re.findall(r' srcdoc="([^"]*)"', frame._repr_html_())
+    page = html.unescape(page)
+    assert page.count("</script>") == 1
+    (script,) = re.findall(r"const url = (.*);", page)
+    assert json.loads(script) == url
+    assert "Run the cell again" in page and 'src="data:image/png;base64,UE5H"' in page
+    assert "srcdoc" not in jupyter.Frame(url, "A page")._repr_html_()
+    assert "<img" not in jupyter.Frame(url, "A page", lasting=True)._repr_html_().replace("&lt;img", "<img")
 
 
 @pytest.mark.parametrize(

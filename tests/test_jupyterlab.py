@@ -79,6 +79,14 @@ def run_again(page, words):
     expect(prompt).to_have_text(re.compile(r"\[\d+\]"), timeout=patient(20_000))
 
 
+def opened_again(page, title):
+    """Show a frame anew, as a notebook that is opened later does, and wait until it says what to do; return it."""
+    page.locator(f"iframe[title='{title}']").last.evaluate("frame => { frame.srcdoc = frame.srcdoc; }")
+    frame = page.frame_locator(f"iframe[title='{title}']").last
+    frame.get_by_text("Run the cell again").wait_for(timeout=patient(20_000))
+    return frame
+
+
 def errors(page):
     return page.locator(".jp-Notebook .jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']").count()
 
@@ -130,3 +138,5 @@ def test_the_echo_page_lives_in_the_notebook_through_the_proxy(opened):
     run_again(page, "await echo_server.stop()")
     page.get_by_text("not running").last.wait_for(timeout=patient(10_000))
     assert errors(page) == 0
+    gone = opened_again(page, "The page of the echo server")
+    assert gone.locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 600

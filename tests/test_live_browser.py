@@ -9,14 +9,21 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from browser import Watch, browser, in_background, jupyter_site  # noqa: F401 - browser is a fixture
+from browser import (  # noqa: F401 - browser is a fixture
+    Watch,
+    browser,
+    in_background,
+    jupyter_site,
+    notebook_showing,
+)
 from patience import patient
 from tunnel import tunnel
 
+from wsdemo.jupyter import Frame
 from wsdemo.live.server import LiveServer
 from wsdemo.live.sessions import offered
 from wsdemo.transports import TRANSPORTS
@@ -599,6 +606,21 @@ def killable(port: int):
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_in_a_notebooks_frame_it_says_what_to_do_when_its_server_is_gone(browser):  # noqa: F811
+    """While it is shown, and when the notebook is opened again."""
+    with browser.new_context() as context, ExitStack() as stack:
+        page = context.new_page()
+        page.set_default_timeout(patient(15_000))
+        frame = page.frame_locator("iframe")
+        with in_background(LiveServer()) as server:
+            markup = Frame(server.url, "The live page", lasting=True)._repr_html_()
+            page.goto(stack.enter_context(notebook_showing(markup)))
+            expect(frame.locator(".left .state")).to_have_text("Connected")
+        expect(frame.locator("#note")).to_contain_text("run the cell again")
+        page.reload()
+        expect(frame.get_by_text("Run the cell again")).to_be_visible()
 
 
 def test_a_server_killed_and_restarted_loses_nothing(browser):  # noqa: F811

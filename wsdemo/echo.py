@@ -39,6 +39,8 @@ FILES = {"/": PAGE / "echo.html"} | {
     f"/{name}": PAGE / name for name in ("echo.css", "echo.js", "echo.svg", "texts.js")
 }
 FILES |= shared_files()
+PICTURE = PAGE / "picture.png"
+"""A picture of the page, made by docs/picture.py, for where its server has ended."""
 
 
 def answer() -> str:

@@ -11,8 +11,10 @@ import html
 import importlib.util
 import json
 import os
+from base64 import b64encode
 from collections.abc import Iterator
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -52,15 +54,42 @@ def public_hosts() -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name is not None)) or ("*",)
 
 
+GONE = "This page does not answer: its server was stopped, or the kernel restarted. Run the cell again."
+FINDS_OUT = """<!doctype html><meta charset="utf-8"><title>%(title)s</title>
+<style>:root { color-scheme: light dark; font: 1em/1.5 sans-serif } img { max-width: 100%% }</style>
+<div hidden><p>%(gone)s</p>%(picture)s</div>
+<script>
+const url = %(url)s;
+const gone = () => { document.querySelector("div").hidden = false; };
+fetch(url, { mode: "no-cors", cache: "no-store" }).then(
+  (answer) => (answer.type === "opaque" || answer.ok ? location.replace(url) : gone()),
+  gone,
+);
+</script>"""
+"""What a frame holds at first. From another port the browser does not show an answer, but whether there was one."""
+
+
 class Frame:
     """A page in a frame of the notebook, with a link to it below: some notebooks, such as VS Code's, show no frames.
 
-    url: where the browser finds it, see `page_url`; title: what it is, for those who cannot see it.
+    url: where the browser finds it, see `page_url`; title: what it is, for those who cannot see it; lasting: whether
+    its server lasts beyond the cell. Then the frame asks first whether the server is still there, and says what to do
+    if it is not: notebooks are opened again, and kernels restarted. picture: a PNG of the page, to be shown instead.
     """
 
-    def __init__(self, url: str, title: str, *, width: str = "100%", height_px: int = 600):
+    def __init__(
+        self,
+        url: str,
+        title: str,
+        *,
+        width: str = "100%",
+        height_px: int = 600,
+        lasting: bool = False,
+        picture: Path | None = None,
+    ):
         self.url, self.title = url, title
         self._size = f'width="{html.escape(width)}" height="{height_px}"'
+        self._lasting, self._picture = lasting, picture
 
     def __repr__(self) -> str:
         return f"{self.title}: {self.url}"
@@ -68,9 +97,22 @@ class Frame:
     def _repr_html_(self) -> str:
         url, title = html.escape(self.url), html.escape(self.title)
         return (
-            f'<iframe src="{url}" title="{title}" {self._size} style="border:0"></iframe>'
+            f'<iframe src="{url}" title="{title}" {self._size} style="border:0"{self._first()}></iframe>'
             f'<p><a href="{url}" target="_blank" rel="noopener">Open it in a tab of its own</a></p>'
         )
+
+    def _first(self) -> str:
+        """Return the attribute that makes the frame find out first whether its page is there."""
+        if not self._lasting:
+            return ""
+        picture = ""
+        if self._picture is not None:
+            data = b64encode(self._picture.read_bytes()).decode()
+            picture = f'<img src="data:image/png;base64,{data}" alt="A picture of it: {html.escape(self.title)}">'
+        # Within a script no "<" may begin a tag that ends it.
+        url = json.dumps(self.url).replace("<", "\\u003c")
+        page = FINDS_OUT % {"title": html.escape(self.title), "gone": GONE, "picture": picture, "url": url}
+        return f' srcdoc="{html.escape(page)}"'
 
 
 def _base_url() -> str | None:

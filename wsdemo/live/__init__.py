@@ -77,12 +77,10 @@ class LivePage:
     def _repr_html_(self) -> str:
         if not self.running:
             return html.escape(repr(self))
-        url = html.escape(self.url, quote=True)
-        return (
-            f'<iframe src="{url}" title="Pull and push hear the same earthquakes" width="100%"'
-            f' height="{self._height_px}" style="border:0"></iframe>'
-            f'<p><a href="{url}" target="_blank" rel="noopener">Open it in a tab of its own</a></p>'
-        )
+        from wsdemo import jupyter
+
+        title = "Pull and push hear the same earthquakes"
+        return jupyter.Frame(self.url, title, height_px=self._height_px, lasting=True)._repr_html_()
 
 
 async def start(**options: Any) -> LivePage:

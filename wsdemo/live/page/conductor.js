@@ -150,7 +150,8 @@ export class Conductor {
 
   unreachable(waitMs) {
     this.#trouble = true;
-    this.#say((texts) => texts.get("unreachable", { wait: untilText(texts, waitMs) }));
+    const text = window.parent === window ? "unreachable" : "unreachableFromFrame";
+    this.#say((texts) => texts.get(text, { wait: untilText(texts, waitMs) }));
   }
 
   refused(error, waitMs) {

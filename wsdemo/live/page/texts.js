@@ -68,6 +68,8 @@ const TEXTS = {
     unopened: "Not connected yet; next attempt in {wait}",
     never: "The WebSocket does not open, neither at a port of its own nor at the page's. Next attempt in {wait}. Or use:",
     unreachable: "The server does not answer; next attempt in {wait}. What happens meanwhile is not lost.",
+    unreachableFromFrame: "The server does not answer; next attempt in {wait}. If its notebook's kernel was restarted,"
+      + " run the cell again.",
     refused: "The server refuses: {reason} Next attempt in {wait}.",
     back: "The server is back. The run goes on where it was, and both sides catch up.",
     tooFar: "The server was away for too long; the run goes on from now, and what happened meanwhile is lost.",
@@ -137,6 +139,7 @@ const TEXTS = {
     unopened: "尚未连接；{wait}后重试",
     never: "WebSocket 无法打开，无论通过它自己的端口还是本页的端口。{wait}后重试。也可以改用：",
     unreachable: "服务器没有回答；{wait}后重试。这期间发生的不会丢失。",
+    unreachableFromFrame: "服务器没有回答；{wait}后重试。如果笔记本的内核已重启，请重新运行该单元格。",
     refused: "服务器拒绝：{reason} {wait}后重试。",
     back: "服务器恢复了。回放从原处继续，两侧正在补上。",
     tooFar: "服务器离开太久；回放从现在继续，这期间发生的已丢失。",

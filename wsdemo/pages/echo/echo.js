@@ -83,7 +83,7 @@ function open() {
     } else if (asked) {
       note("closed", () => words.get("givenUp"));
     } else {
-      note("failed", () => words.get("failed"));
+      note("failed", () => words.get(window.parent === window ? "failed" : "failedInFrame"));
     }
     show();
   };
