@@ -53,9 +53,9 @@ async def opened(name, most, monkeypatch, feed=None):
     doors = []
 
     class Noted(door.Door):
-        def keep(self, *arguments):
+        def keep(self, *arguments, **options):
             doors.append(self)
-            super().keep(*arguments)
+            super().keep(*arguments, **options)
 
     monkeypatch.setattr("wsdemo.meter.Door", Noted)
     monkeypatch.setattr(live_server, "PAGE_CONNECTIONS", most)

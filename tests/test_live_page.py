@@ -6,6 +6,7 @@ Each module is asked in the browser, by itself and with made-up moments, so that
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import random
 import re
@@ -433,6 +434,37 @@ def test_the_clock_believes_the_quickest_round_trip(bench):
         ];
     }""")
     assert clock == [[5000, 10], [5000, 10], [5000, 3], [5040, 50]]
+
+
+ASKED = """async (answers) => {
+    const { ask } = await import("./asking.js");
+    const taken = [];
+    const side = {
+        seq: 0, ask: () => location.origin + "/updates", opens() {},
+        takes(updates, request) {
+            taken.push([updates.map(({ seq }) => seq), request]);
+            this.seq = updates.at(-1)?.seq ?? this.seq;
+        },
+    };
+    let asked = 0;
+    window.fetch = async () => { asked += 1; return new Response(answers.shift()); };
+    await ask(side, "url", "a poll", { signal: AbortSignal.timeout(60_000) });
+    return { taken, asked };
+}"""
+
+
+def test_a_long_answer_is_asked_on_for_at_once(bench):
+    """Part by part, and for no request of the timetable; what brings nothing new, or fails, ends it."""
+
+    def part(*seqs, more=False):
+        return json.dumps({"epoch": "e", "updates": [{"seq": seq} for seq in seqs]} | ({"more": True} if more else {}))
+
+    whole = [part(1, 2, more=True), part(3, 4, more=True), part(5)]
+    assert bench.evaluate(ASKED, whole) == {"taken": [[[1, 2], "a poll"], [[3, 4], None], [[5], None]], "asked": 3}
+    stuck = [part(1, more=True), part(1, more=True), part(2)]
+    assert bench.evaluate(ASKED, stuck)["asked"] == 2
+    broken = [part(1, more=True), "<h1>Bad gateway</h1>", part(2)]
+    assert bench.evaluate(ASKED, broken) == {"taken": [[[1], "a poll"]], "asked": 2}
 
 
 RUN = """async (config) => {

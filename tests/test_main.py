@@ -914,6 +914,7 @@ def test_what_serve_is_told_reaches_the_server(monkeypatch):
 
     monkeypatch.setattr("wsdemo.serve.run", served)
     where = ["--host", "localhost", "--port", "8000", "--allow-host", "a.example", "--allow-host", "b.example"]
+    where += ["--allow-origin", "null", "--allow-origin", "http://127.0.0.1:5500"]
     what = ["--schedule", "every", "--rate", "4", "--duration", "5", "--max-connections", "7"]
     command_line.main(["serve", "sse", "polling", *where, *what])
     assert told == {
@@ -924,7 +925,7 @@ def test_what_serve_is_told_reaches_the_server(monkeypatch):
         "port": 8000,
         "max_connections": 7,
         "allowed_hosts": ["a.example", "b.example"],
-        "allowed_origins": [],
+        "allowed_origins": ["null", "http://127.0.0.1:5500"],
     }
 
 

@@ -355,6 +355,19 @@ def test_a_process_that_stood_still_is_named(kind, who):
     assert longest.string in run.to_dict()["notes"]
 
 
+def test_a_notebook_that_stood_still_is_named(monkeypatch):
+    """The process that measures watches itself, too: here a cell's own code holds its event loop for a second."""
+    watch = module._watch
+
+    async def watch_and_block(*rest):
+        asyncio.get_running_loop().call_later(0.5, time.sleep, 1.0)
+        return await watch(*rest)
+
+    monkeypatch.setattr(module, "_watch", watch_and_block)
+    run = asyncio.run(measure("websocket", every(0.5), clients=2, duration_s=2.0, progress=False))
+    assert [note for note in run.notes if (match := re.match(STOOD_STILL, note)) and "this process" in match[1]]
+
+
 def test_processes_that_stood_still_together_share_a_sentence():
     """A laptop that was asleep stops all of them: that is one pause, not four; of many pauses the longest are named."""
     calm = seen_by((-0.2, None, True), (0.1, True, False), (0.6, False, False), requests=6, wasted=4)

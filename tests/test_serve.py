@@ -365,6 +365,7 @@ def test_more_connections_than_select_can_watch_do_no_harm(speaks):
             server.terminate()
             _, said = server.communicate(timeout=patient(20))
         assert "Traceback" not in said and "rror" not in said
+        assert "refused: a connection, since all 100 connections" in said
 
 
 def test_a_start_that_is_stopped_leaves_no_process():

@@ -102,10 +102,22 @@ class Door:
         self._to_ask: dict[Guest, None] = {}  # in the order of their coming
         self._stuck: dict[Guest, None] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._turned_away: Callable[[], object] = lambda: None
 
-    def keep(self, most: int, silence_s: float = SILENCE_S, patience_s: float = PATIENCE_S) -> None:
-        """From now on hold `most` connections, all of which speak HTTP at first; see the module for the times."""
+    def keep(
+        self,
+        most: int,
+        silence_s: float = SILENCE_S,
+        patience_s: float = PATIENCE_S,
+        *,
+        turned_away: Callable[[], object] = lambda: None,
+    ) -> None:
+        """From now on hold `most` connections, all of which speak HTTP at first; see the module for the times.
+
+        turned_away: called for each that is refused here, before anybody has read what it wants.
+        """
         self._most, self._silence_s, self._patience_s = most, silence_s, patience_s
+        self._turned_away = turned_away
         _spare.fetch()
 
     def place(self, transport: asyncio.BaseTransport | None) -> int:
@@ -127,11 +139,11 @@ class Door:
                     raise
                 self._make_room()
                 with _spare.given_away():
-                    _turn_away(accept()[0], self._refusal())
+                    self._turn_away(accept()[0])
                 continue
             if self._has_room():
                 return descriptor, address
-            _turn_away(descriptor, self._refusal())
+            self._turn_away(descriptor)
         raise BlockingIOError  # there may be more of them, but those who are inside have a turn first
 
     def let_in(self, sock: socket.socket) -> Guest:
@@ -206,6 +218,10 @@ class Door:
         for guest in [*silent, *stuck]:
             self.show_out(guest)
         self._watch()
+
+    def _turn_away(self, descriptor: int) -> None:
+        self._turned_away()
+        _turn_away(descriptor, self._refusal())
 
     def _refusal(self) -> bytes:
         body = json.dumps({"error": full(self._most or 0)}).encode() + b"\n"

@@ -146,11 +146,17 @@ class Guard:
         if origins and not self._welcomes(origins[0], host):
             reason = f"Pages from {origins[0][:80]!r} may not use this server."
             return Refusal(403, reason, _advice_on_origin(origins[0]))
-        if open_now > self.max_connections:
-            full = f"all {self.max_connections} connections of this server are taken"
-            option = f"; {self._option_for_more} allows more" if self._option_for_more else ""
-            return Refusal(503, f"A{full[1:]}; try again later.", f"a connection, since {full}{option}")
-        return None
+        return self._full() if open_now > self.max_connections else None
+
+    def _full(self) -> Refusal:
+        full = f"all {self.max_connections} connections of this server are taken"
+        option = f"; {self._option_for_more} allows more" if self._option_for_more else ""
+        return Refusal(503, f"A{full[1:]}; try again later.", f"a connection, since {full}{option}")
+
+    def turned_away(self) -> None:
+        """Tell of a connection that the door has not let in, as of every other that is refused."""
+        if self._tell is not None:
+            self._tell(self._full().advice)
 
     def permission(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers that let the page that asks read the answer, where it comes from elsewhere.

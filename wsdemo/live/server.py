@@ -150,7 +150,7 @@ class LiveServer:
             yield
 
     def _app(self, sock: MeteredSocket) -> web.Application:
-        sock.door.keep(PAGE_CONNECTIONS)
+        sock.door.keep(PAGE_CONNECTIONS, turned_away=self._guard.turned_away)
 
         @web.middleware
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
