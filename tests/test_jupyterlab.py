@@ -47,7 +47,8 @@ def opened(lab, browser):  # noqa: F811
     page.goto(address + login)
 
     def open_lesson(name):
-        page.goto(f"{address}/user/someone/lab/tree/notebooks/{name}")
+        # In a workspace of its own: JupyterLab remembers in it what an earlier test had open, and opens that again.
+        page.goto(f"{address}/user/someone/lab/workspaces/{Path(name).stem}/tree/notebooks/{name}")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=patient(60_000))
         page.get_by_text("| Idle").wait_for(timeout=patient(60_000))  # the kernel's state, in the bar at the bottom
         return page
@@ -60,9 +61,18 @@ def run_all(page):
     """Choose Run > Run All Cells as a reader would, and wait until every code cell has run."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    from playwright.sync_api import (
+        TimeoutError,
+    )  # not at the top: where it is missing, these tests skip with the reason
+
     # Cells that wait for their turn have a star; the stored outputs had numbers before.
     stars = "() => [...document.querySelectorAll('.jp-InputPrompt')].some(prompt => prompt.textContent === '[*]:')"
-    page.wait_for_function(stars, timeout=patient(20_000))
+    try:
+        page.wait_for_function(stars, timeout=patient(20_000))
+    except TimeoutError:
+        # What a person at the screen would be asked to read out.
+        words = page.locator(".jp-Dialog, #jp-bottom-panel, .lm-Menu, .jp-InputPrompt").all_inner_texts()
+        raise AssertionError(f"no cell waits for its turn; on the screen: {words}") from None
     page.wait_for_function(stars.replace("() => ", "() => !"), timeout=RUN_MS)
 
 

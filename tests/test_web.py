@@ -11,12 +11,12 @@ PAGES = [
     path
     for folder in ("live", "pages")
     for path in (Path(wsdemo.__file__).parent / folder).rglob("*")
-    if path.is_file() and path.suffix not in (".py", ".pyc")
+    if path.is_file() and path.suffix not in (".py", ".pyc", ".png")
 ]
 
 
 def test_every_file_of_a_page_has_a_type():
-    """A file that no browser could be told about would not be served; a source has none."""
+    """A file that no browser could be told about would not be served; sources and pictures for notebooks have none."""
     assert len(PAGES) > 20
     assert {path.suffix: content_type(path.name) for path in PAGES} == {
         ".html": "text/html",
