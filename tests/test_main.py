@@ -926,13 +926,14 @@ def test_what_serve_is_told_reaches_the_server(monkeypatch):
         "max_connections": 7,
         "allowed_hosts": ["a.example", "b.example"],
         "allowed_origins": ["null", "http://127.0.0.1:5500"],
+        "note": "",
     }
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_rubbish_is_no_reason_for_a_traceback(tmp_path):
     """Port scanners come to every server; the terminal stays readable."""
-    with running("serve", "websocket", "polling", folder=tmp_path) as process:
+    with running("serve", "websocket", "polling", "--max-connections", "100", folder=tmp_path) as process:
         about = json.loads(process.stdout.readline())
         for port in about["ports"].values():
             tls, endless = b"\x16\x03\x01\x00\xa5\x01\x00", b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000

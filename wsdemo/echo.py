@@ -219,10 +219,10 @@ async def start(**options: Any) -> EchoServer:
     return await keep_one("echo", EchoServer(**options))
 
 
-async def run(*, max_connections: int = 100, **options: Any) -> None:
+async def run(*, max_connections: int = 100, note: str = "", **options: Any) -> None:
     """Serve for people until cancelled: `python -m wsdemo serve echo`. Arguments as for `EchoServer`.
 
-    The first line on stdout is JSON with the addresses; what clients say follows it.
+    The first line on stdout is JSON with the addresses; what clients say follows it. note: said once it serves.
     """
     allow_connections(max_connections)
     heard, refused = partial(print, flush=True), Terminal()
@@ -232,7 +232,7 @@ async def run(*, max_connections: int = 100, **options: Any) -> None:
         for name in names_of(server.host):
             at = authority(name, server.port)
             print(f"The echo server's page: http://{at}/\nIts WebSocket: ws://{at}/ws", file=sys.stderr)
-        print("Ctrl-C stops the server.", file=sys.stderr, flush=True)
+        print(*filter(None, [note, "Ctrl-C stops the server."]), sep="\n", file=sys.stderr, flush=True)
         await asyncio.Event().wait()
 
 

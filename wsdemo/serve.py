@@ -99,10 +99,13 @@ async def serving(
         yield served
 
 
-async def run(names: Sequence[str], schedule: Schedule, *, host: str = "127.0.0.1", **options: Any) -> None:
+async def run(
+    names: Sequence[str], schedule: Schedule, *, host: str = "127.0.0.1", note: str = "", **options: Any
+) -> None:
     """Serve for people until cancelled: `python -m wsdemo serve`. Arguments as for `serving`.
 
     The first line on stdout is JSON with the addresses, the ports, t0 and the epoch; the sentences are on stderr.
+    note: one more of them, said once it serves.
     """
     async with serving(names, schedule, host=host, refused=Terminal(), **options) as served:
         warn_public(host)
@@ -110,7 +113,7 @@ async def run(names: Sequence[str], schedule: Schedule, *, host: str = "127.0.0.
         for transport in find(names):
             for name in names_of(host):
                 print(f"{transport.label}: {transport.url(served.ports[transport.name], name)}", file=sys.stderr)
-        print("Ctrl-C stops the server.", file=sys.stderr, flush=True)
+        print(*filter(None, [note, "Ctrl-C stops the server."]), sep="\n", file=sys.stderr, flush=True)
         await asyncio.Event().wait()
 
 

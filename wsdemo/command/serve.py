@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
 from wsdemo.command.options import DEFAULT_SCHEDULE, add_listening, add_schedule, check_port, given_options, schedule
@@ -46,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
     is_echo = "echo" in options.transports
     names = _only_echo(options) if is_echo else [transport.name for transport in find(options.transports)]
     check_port(options.port, len(names))
-    most = _most_connections(options.max_connections, len(names))
+    most, note = _most_connections(options.max_connections, len(names))
     if options.duration is not None and not options.duration > 0:
         raise ValueError(f"--duration must be a number of seconds above 0, not {options.duration:g}")
     common = {
@@ -55,6 +54,7 @@ def run(options: argparse.Namespace) -> None:
         "max_connections": most,
         "allowed_hosts": options.allow_host,
         "allowed_origins": options.allow_origin,
+        "note": note,
     }
     if is_echo:
         from wsdemo import echo
@@ -65,19 +65,18 @@ def run(options: argparse.Namespace) -> None:
     until_stopped(server, lambda: serve.new_event_loop(most * len(names)))
 
 
-def _most_connections(wanted: int | None, servers: int) -> int:
-    """Return how many connections each server holds: what is wanted, or what fits, with a note if that is less."""
+def _most_connections(wanted: int | None, servers: int) -> tuple[int, str]:
+    """Return how many connections each server holds: what is wanted, or what fits; and a note if that is less."""
     from wsdemo import limits, serve
 
     if wanted is None:
         most = serve.most_connections(servers)
-        if most < serve.DEFAULT_MAX_CONNECTIONS:
-            print(f"note: the limit on open files leaves room for {most} connections to each server", file=sys.stderr)
-        return most
+        fewer = f"note: the limit on open files leaves room for {most} connections to each server"
+        return most, fewer if most < serve.DEFAULT_MAX_CONNECTIONS else ""
     if wanted < 1:
         raise ValueError(f"--max-connections must be at least 1, not {wanted}")
     limits.check_connections(wanted, servers)
-    return wanted
+    return wanted, ""
 
 
 def _only_echo(options: argparse.Namespace) -> list[str]:

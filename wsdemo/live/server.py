@@ -299,12 +299,12 @@ def _start(job: LiveJob) -> dict[str, Any]:
 
 async def run(*, opened: Callable[[str], object] | None = None, **options: Any) -> None:
     """Serve the page until cancelled. opened: called with its address once it listens; the rest as for `LiveServer`."""
-    if (room := _room()) < MAX_SESSIONS:
-        print(f"note: the limit on open files leaves room for {room} pages at a time", file=sys.stderr)
-    async with LiveServer(max_sessions=room, refused=Terminal(), **options) as server:
+    async with LiveServer(max_sessions=(room := _room()), refused=Terminal(), **options) as server:
         warn_public(server.host, "watch and use its ports")
         for name in names_of(server.host):
             print(f"http://{authority(name, server.port)}/", flush=True)
+        if room < MAX_SESSIONS:
+            print(f"note: the limit on open files leaves room for {room} pages at a time", file=sys.stderr)
         print("Ctrl-C stops the page.", file=sys.stderr, flush=True)
         if opened is not None:
             await asyncio.to_thread(
