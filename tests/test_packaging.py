@@ -31,7 +31,8 @@ def source(tmp_path_factory) -> Path:
         (checkout / name).write_bytes((ROOT / name).read_bytes())
     name = run(checkout, "-c", BUILD.format("sdist"), str(built)).split()[-1]
     with tarfile.open(built / name) as archive:
-        archive.extractall(unpacked, filter="data")
+        # Before Python 3.11.4 there is but one way to unpack.
+        archive.extractall(unpacked, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     (folder,) = unpacked.iterdir()
     return folder
 
