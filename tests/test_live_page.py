@@ -396,8 +396,11 @@ def test_a_new_transport_needs_a_file_and_a_row(browser, pigeon):  # noqa: F811
         page = context.new_page()
         page.goto(running.url)
         page.locator(".right .transport").select_option("pigeon")
-        page.locator(".right .last-text", has_text="heard").wait_for()
-        right = page.evaluate("wsdemo.snapshot().sides.right")
+        for _ in range(round(patient(200))):
+            right = page.evaluate("wsdemo.snapshot().sides.right")
+            if right["transport"] == "pigeon" and right["heard"] > 0:
+                break
+            page.wait_for_timeout(100)
         assert right["transport"] == "pigeon" and right["heard"] > 0 and right["failures"] == 0
         assert right["expected"]["law"] == pytest.approx(0.1, abs=0.05)
         assert page.locator(".right .family").inner_text() == "Pull"
