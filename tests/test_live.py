@@ -61,10 +61,13 @@ async def until(condition):
 
 async def first(name, port, count, **position):
     """Hear `count` updates on a side's port."""
+    return await first_at(name, TRANSPORTS[name].url(port), count, **position)
+
+
+async def first_at(name, url, count, **position):
+    """Hear `count` updates at an address."""
     heard = []
-    async with contextlib.aclosing(
-        TRANSPORTS[name].module().hear(TRANSPORTS[name].url(port), Reader(0.02, **position))
-    ) as deliveries:
+    async with contextlib.aclosing(TRANSPORTS[name].module().hear(url, Reader(0.02, **position))) as deliveries:
         async for delivery in deliveries:
             heard.append(delivery)
             if len(heard) == count:

@@ -5,24 +5,14 @@ import contextlib
 
 import aiohttp
 import pytest
-from test_live import OFFERED, RECIPE, first, page, run, until
+from test_live import OFFERED, RECIPE, first, first_at, page, run, until
 
-from wsdemo.reader import Reader
 from wsdemo.transports import TRANSPORTS
 
 
 def relayed(server, about, side, name):
     """Return the address of a side below the page."""
     return f"{TRANSPORTS[name].scheme}://127.0.0.1:{server.port}/side/{about['id']}/{side}/updates"
-
-
-async def hear(name, url, count, **position):
-    heard = []
-    async with contextlib.aclosing(TRANSPORTS[name].module().hear(url, Reader(0.02, **position))) as deliveries:
-        async for delivery in deliveries:
-            heard.append(delivery)
-            if len(heard) == count:
-                return heard
 
 
 @pytest.mark.parametrize("name", OFFERED)
@@ -33,7 +23,7 @@ def test_a_side_is_heard_through_the_pages_port(name):
         async with page() as (server, ask):
             _, about = await ask("session", RECIPE | {"left": name})
             url = relayed(server, about, "left", name)
-            by_page = await hear(name, url, 4, after=0)
+            by_page = await first_at(name, url, 4, after=0)
             by_port = await first(name, about["ports"]["left"], 4, after=0)
             assert [(d.seq, d.published_at_ns) for d in by_page] == [(d.seq, d.published_at_ns) for d in by_port]
             _, beat = await ask(f"session/{about['id']}/beat", {})
@@ -53,7 +43,7 @@ def test_who_leaves_leaves_the_side(name):
         async with page() as (server, ask):
             _, about = await ask("session", RECIPE | {"left": name, "speed": 1.0})
             side = server.sessions.find(about["id"])._sides["left"]
-            listener = asyncio.create_task(hear(name, relayed(server, about, "left", name), 10**6, after=0))
+            listener = asyncio.create_task(first_at(name, relayed(server, about, "left", name), 10**6, after=0))
             await until(lambda: side.meter.requests and side.meter.open_now)
             before = side.meter.open_now
             listener.cancel()

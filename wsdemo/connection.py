@@ -111,7 +111,7 @@ async def websocket_server(
     options: others of the library's `serve`.
     """
     open_ones: set[Connection] = set()
-    sock.door.keep(guard.max_connections, open_timeout_s, keepalive_s, turned_away=guard.turned_away)
+    sock.door.keep(guard, open_timeout_s, keepalive_s)
     connection: Any = partial(Connection, sock, open_ones, keepalive_s)  # to the library any callable will do
     checked: Any = check  # all its connections are ours
     async with serve_websocket(

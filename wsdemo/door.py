@@ -17,6 +17,8 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
+from wsdemo.guard import Guard
+
 SILENCE_S = 5.0
 """How long a new connection may take for the head of its first request."""
 PATIENCE_S = 20.0
@@ -35,11 +37,6 @@ LOBBY = 8
 
 _AT_ONCE = 64
 _OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
-
-
-def full(most: int) -> str:
-    """Return the sentence for whoever comes when `most` connections are open."""
-    return f"All {most} connections of this server are taken; try again later."
 
 
 class Guest:
@@ -96,28 +93,19 @@ class Door:
     """Lets connections in and out. As it is made it lets everybody in and only counts; see `keep`."""
 
     def __init__(self) -> None:
-        self._most: int | None = None
+        self._guard: Guard | None = None
         self._silence_s, self._patience_s = SILENCE_S, PATIENCE_S
         self._inside: dict[int, Guest] = {}  # by their descriptors
         self._to_ask: dict[Guest, None] = {}  # in the order of their coming
         self._stuck: dict[Guest, None] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._turned_away: Callable[[], object] = lambda: None
 
-    def keep(
-        self,
-        most: int,
-        silence_s: float = SILENCE_S,
-        patience_s: float = PATIENCE_S,
-        *,
-        turned_away: Callable[[], object] = lambda: None,
-    ) -> None:
-        """From now on hold `most` connections, all of which speak HTTP at first; see the module for the times.
+    def keep(self, guard: Guard, silence_s: float = SILENCE_S, patience_s: float = PATIENCE_S) -> None:
+        """From now on hold as many connections as the guard allows, all of which speak HTTP at first.
 
-        turned_away: called for each that is refused here, before anybody has read what it wants.
+        See the module for the times.
         """
-        self._most, self._silence_s, self._patience_s = most, silence_s, patience_s
-        self._turned_away = turned_away
+        self._guard, self._silence_s, self._patience_s = guard, silence_s, patience_s
         _spare.fetch()
 
     def place(self, transport: asyncio.BaseTransport | None) -> int:
@@ -135,21 +123,21 @@ class Door:
             try:
                 descriptor, address = accept()
             except OSError as error:
-                if self._most is None or error.errno not in _OUT_OF_FILES:
+                if self._guard is None or error.errno not in _OUT_OF_FILES:
                     raise
                 self._make_room()
                 with _spare.given_away():
-                    self._turn_away(accept()[0])
+                    _turn_away(accept()[0], self._guard)
                 continue
-            if self._has_room():
+            if self._guard is None or self._has_room(self._guard.max_connections):
                 return descriptor, address
-            self._turn_away(descriptor)
+            _turn_away(descriptor, self._guard)
         raise BlockingIOError  # there may be more of them, but those who are inside have a turn first
 
     def let_in(self, sock: socket.socket) -> Guest:
         guest = Guest(sock, len(self._inside) + 1, self)
         self._inside[sock.fileno()] = guest
-        if self._most is not None:
+        if self._guard is not None:
             self._to_ask[guest] = None
             self._watch()
         return guest
@@ -185,12 +173,10 @@ class Door:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _has_room(self) -> bool:
-        if self._most is None:
-            return True
-        while len(self._inside) >= self._most and self._make_room():
+    def _has_room(self, most: int) -> bool:
+        while len(self._inside) >= most and self._make_room():
             pass
-        return len(self._inside) < self._most + LOBBY
+        return len(self._inside) < most + LOBBY
 
     def _make_room(self) -> bool:
         """Show one out that has never said a word, else one that has long been quiet; return whether there was one."""
@@ -206,7 +192,7 @@ class Door:
 
     def _watch(self) -> None:
         """Look round from time to time while there is somebody to look after."""
-        if self._timer is None and self._most is not None and (self._to_ask or self._stuck):
+        if self._timer is None and self._guard is not None and (self._to_ask or self._stuck):
             every_s = min(self._silence_s, self._patience_s) / 5
             self._timer = asyncio.get_running_loop().call_later(every_s, self._look_round)
 
@@ -218,17 +204,6 @@ class Door:
         for guest in [*silent, *stuck]:
             self.show_out(guest)
         self._watch()
-
-    def _turn_away(self, descriptor: int) -> None:
-        self._turned_away()
-        _turn_away(descriptor, self._refusal())
-
-    def _refusal(self) -> bytes:
-        body = json.dumps({"error": full(self._most or 0)}).encode() + b"\n"
-        return (
-            b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-            b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
-        )
 
 
 class _Spare:
@@ -262,8 +237,13 @@ class _Spare:
 _spare = _Spare()
 
 
-def _turn_away(descriptor: int, answer: bytes) -> None:
-    """Answer as far as that goes at once, and close."""
+def _turn_away(descriptor: int, guard: Guard) -> None:
+    """Answer with the guard's sentence as far as that goes at once, and close."""
+    body = json.dumps({"error": guard.turns_away().reason}).encode() + b"\n"
+    answer = (
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+        b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
     with socket.socket(fileno=descriptor) as refused, contextlib.suppress(OSError):
         refused.setblocking(False)
         refused.send(answer)

@@ -153,10 +153,12 @@ class Guard:
         option = f"; {self._option_for_more} allows more" if self._option_for_more else ""
         return Refusal(503, f"A{full[1:]}; try again later.", f"a connection, since {full}{option}")
 
-    def turned_away(self) -> None:
-        """Tell of a connection that the door has not let in, as of every other that is refused."""
+    def turns_away(self) -> Refusal:
+        """Refuse a connection for which there is no place, before anybody has read what it wants."""
+        refusal = self._full()
         if self._tell is not None:
-            self._tell(self._full().advice)
+            self._tell(refusal.advice)
+        return refusal
 
     def permission(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Return the headers that let the page that asks read the answer, where it comes from elsewhere.

@@ -89,9 +89,7 @@ class LiveServer:
         self._running: AbstractAsyncContextManager[None]
         self._hosts = (*jupyter.public_hosts(), *allowed_hosts)
         self._origins, self._refused = tuple(allowed_origins), refused
-        self._guard = Guard(
-            host, self._hosts, PAGE_CONNECTIONS, allowed_origins=self._origins, tell=refused, option_for_more=None
-        )
+        self._guard = self._new_guard()
         self._max_sessions = max_sessions
         self._speed, self._interval_s = speed, interval_s
 
@@ -137,20 +135,23 @@ class LiveServer:
         async def reach(_: web.Request) -> web.Response:
             return web.json_response(self._reach, headers={"Cache-Control": "no-store"})
 
-        guard = Guard(
+        guard = self._new_guard(page_ports=[self.port])
+        async with http_server({"/reach": reach}, sock, guard), relaying() as self._relay:
+            yield
+
+    def _new_guard(self, page_ports: Iterable[int] = ()) -> Guard:
+        return Guard(
             self.host,
             self._hosts,
             PAGE_CONNECTIONS,
-            [self.port],
+            page_ports,
             allowed_origins=self._origins,
             tell=self._refused,
             option_for_more=None,
         )
-        async with http_server({"/reach": reach}, sock, guard), relaying() as self._relay:
-            yield
 
     def _app(self, sock: MeteredSocket) -> web.Application:
-        sock.door.keep(PAGE_CONNECTIONS, turned_away=self._guard.turned_away)
+        sock.door.keep(self._guard)
 
         @web.middleware
         async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -72,7 +72,7 @@ async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Gu
         keepalive_timeout=KEEP_ALIVE_S,
     )
     await runner.setup()
-    sock.door.keep(guard.max_connections, turned_away=guard.turned_away)
+    sock.door.keep(guard)
     try:
         await web.SockSite(runner, sock, backlog=1024).start()
         yield
