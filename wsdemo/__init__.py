@@ -8,7 +8,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     workload        what a run asks for: Workload, its defaults, phases and poll times
     catalogue       the running example: one real week of earthquakes
     updates         Update, and the schedules: one class and one row each
-    theory          what each transport should cost, in closed form
+    theory          what each transport should cost
     tasks           tasks that do not get lost, servers that outlast a cell
     feed            Feed: plays a schedule, keeps a log, answers what came after seq n
     far_end         whatever is at the other end of hear, judged by one rule

@@ -6,13 +6,32 @@ It predicts nothing and measures nothing, so that both can be told the same with
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DEFAULT_CLIENTS, DEFAULT_INTERVAL_S, DEFAULT_DURATION_S = 20, 0.25, 8.0
 """The workload of those who name none: fits a laptop and Binder, and five transports in under a minute."""
 
 LONG_POLL_TIMEOUT_S = 25.0
 """How long a long poll is held. RFC 6202 section 5.5 finds 30 s safe with most proxies; some give up at just that."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a server speaks where there is no news, and how often at the most where there is much.
+
+    ping_s: between two pings of a WebSocket; comment_s: between two comments of an event stream; hold_s: how long a
+    long poll is held; all three keep a silent line open, and show one that is dead. at_most_every_s: the least time
+    between two messages to one reader of a stream (conflation), None for one message an update.
+    """
+
+    ping_s: float = 20.0
+    comment_s: float = 15.0
+    hold_s: float = LONG_POLL_TIMEOUT_S
+    at_most_every_s: float | None = None
+
+    def faster(self, by: float) -> Pace:
+        """Return the pace with the periods of silence `by` times as short: those of a week that is replayed so fast."""
+        return replace(self, ping_s=self.ping_s / by, comment_s=self.comment_s / by, hold_s=self.hold_s / by)
 
 
 @dataclass(frozen=True)

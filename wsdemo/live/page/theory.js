@@ -1,5 +1,5 @@
 /**
- * What the two sides should cost, from the updates known so far. The formulas are those of wsdemo/theory.py; the first
+ * What the two sides should cost, from the updates known so far. The formulas are those of wsdemo/theory/; the first
  * few polls, whose phase is known, and long polls are walked along the schedule. Times are seconds of the run; `d` is
  * the one-way delay.
  */

@@ -1,0 +1,24 @@
+"""What each transport should cost. No I/O, and no knowledge of any module but the workload.
+
+`closed`: closed forms, for any Poisson process or given the schedule; `rows`: a prediction for each transport.
+"""
+
+# With "as", whoever reads the formulas finds the timetable and the timeout beside them: `theory.poll_times`.
+from wsdemo.theory.closed import freshness as freshness
+from wsdemo.theory.closed import latency_mean as latency_mean
+from wsdemo.theory.closed import latency_mean_latest_only as latency_mean_latest_only
+from wsdemo.theory.closed import least_cost_interval as least_cost_interval
+from wsdemo.theory.closed import missed_fraction_latest_only as missed_fraction_latest_only
+from wsdemo.theory.closed import requests_per_update as requests_per_update
+from wsdemo.theory.closed import wasted_fraction as wasted_fraction
+from wsdemo.theory.closed import wasted_fraction_given as wasted_fraction_given
+from wsdemo.theory.closed import wasted_fraction_periodic as wasted_fraction_periodic
+from wsdemo.theory.rows import Prediction as Prediction
+from wsdemo.theory.rows import long_polling as long_polling
+from wsdemo.theory.rows import polling as polling
+from wsdemo.theory.rows import push as push
+from wsdemo.workload import LONG_POLL_TIMEOUT_S as LONG_POLL_TIMEOUT_S
+from wsdemo.workload import Workload as Workload
+from wsdemo.workload import phases as phases
+from wsdemo.workload import poll_times as poll_times
+from wsdemo.workload import polls_due as polls_due
