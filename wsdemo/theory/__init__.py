@@ -1,6 +1,7 @@
 """What each transport should cost. No I/O, and no knowledge of any module but the workload.
 
-`closed`: closed forms, for any Poisson process or given the schedule; `rows`: a prediction for each transport.
+`closed`: closed forms, for any Poisson process or given the schedule; `walks`: what happens along the
+schedule, exactly; `rows`: a prediction for each transport.
 """
 
 # With "as", whoever reads the formulas finds the timetable and the timeout beside them: `theory.poll_times`.
@@ -17,6 +18,14 @@ from wsdemo.theory.rows import Prediction as Prediction
 from wsdemo.theory.rows import long_polling as long_polling
 from wsdemo.theory.rows import polling as polling
 from wsdemo.theory.rows import push as push
+from wsdemo.theory.walks import ConflatedWalk as ConflatedWalk
+from wsdemo.theory.walks import LongPollsWalk as LongPollsWalk
+from wsdemo.theory.walks import PollsWalk as PollsWalk
+from wsdemo.theory.walks import Walk as Walk
+from wsdemo.theory.walks import conflated as conflated
+from wsdemo.theory.walks import heartbeats as heartbeats
+from wsdemo.theory.walks import long_polls as long_polls
+from wsdemo.theory.walks import polls as polls
 from wsdemo.workload import LONG_POLL_TIMEOUT_S as LONG_POLL_TIMEOUT_S
 from wsdemo.workload import Workload as Workload
 from wsdemo.workload import phases as phases
