@@ -73,3 +73,54 @@ def least_cost_interval(request_cost: float, staleness_cost_per_s: float, rate_p
     update, in the same money. One client pays `a / T + b * lambda * T / 2` per second; its minimum is at `T*`.
     """
     return math.sqrt(2 * request_cost / (staleness_cost_per_s * rate_per_s))
+
+
+def latency_quantile(interval_s: float, share: float, delay_s: float = 0.0) -> float:
+    """Return the latency under polling that this share of deliveries does not exceed, in seconds: `p T + d`.
+
+    share: from 0 to 1, as in 0.95. An update falls anywhere between two polls, so its wait is even between 0 and T.
+    """
+    return share * interval_s + delay_s
+
+
+def long_poll_cycle(rate_per_s: float, timeout_s: float, delay_s: float) -> float:
+    """Return the mean time from one long poll of a reader to its next, in seconds, for Poisson updates.
+
+    Two transits, and where nothing came in these, the time until an update or the timeout:
+    `2d + exp(-lambda 2d) * (1 - exp(-lambda timeout)) / lambda`. Its inverse, the requests a second, is at most
+    `1 / (2d)`. Source of the two transits: RFC 6202 section 2.2.
+    """
+    gap_s = 2 * delay_s
+    return gap_s + math.exp(-rate_per_s * gap_s) * -math.expm1(-rate_per_s * timeout_s) / rate_per_s
+
+
+def long_poll_wasted_fraction(rate_per_s: float, timeout_s: float, delay_s: float) -> float:
+    """Return the share of long polls that end without news, for Poisson updates: `exp(-lambda (2d + timeout))`."""
+    return math.exp(-rate_per_s * (2 * delay_s + timeout_s))
+
+
+def long_poll_latency_mean(rate_per_s: float, timeout_s: float, delay_s: float) -> float:
+    """Return the mean latency of every update under long polling, in seconds, for Poisson updates.
+
+    `d`, and for those that come between two requests the rest of `2d`: `d + 2 d^2 / cycle`, which goes towards `2d`.
+    """
+    return delay_s + 2 * delay_s**2 / long_poll_cycle(rate_per_s, timeout_s, delay_s)
+
+
+def conflated_messages_per_s(rate_per_s: float, at_most_every_s: float) -> float:
+    """Return how many messages a second go to one reader of a conflated stream: `lambda / (x + exp(-x))`.
+
+    After each message `T` must pass, and where nothing came in it, `1 / lambda` more. So there are always fewer than
+    `1 / T`, polling's requests with the same T, and fewer than updates.
+    """
+    x = rate_per_s * at_most_every_s
+    return rate_per_s / (x + math.exp(-x))
+
+
+def conflated_wait_mean(rate_per_s: float, at_most_every_s: float) -> float:
+    """Return the mean time an update is held back by conflation, in seconds: `T / 2 * x / (x + exp(-x))`.
+
+    Always below polling's `T / 2`, for Poisson updates. Of a burst all but the first wait for nearly T, which is more.
+    """
+    x = rate_per_s * at_most_every_s
+    return at_most_every_s / 2 * x / (x + math.exp(-x))
