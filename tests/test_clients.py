@@ -100,7 +100,7 @@ def test_a_crowd_of_ready_sockets_is_handed_out_a_few_at_a_time():
 
 @pytest.mark.parametrize("crowd", [100, 400])
 def test_a_crowd_is_asked_for_once_and_not_once_for_each_few(crowd, monkeypatch):
-    """The system lists all that is ready each time that it is asked: asked for every four, the work would be quadratic."""
+    """The system lists all that is ready whenever it is asked: for every four, that work would be quadratic."""
     listed = []
     ask = PromptSelector.select
 

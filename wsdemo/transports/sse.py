@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequen
 from contextlib import aclosing, asynccontextmanager, suppress
 
 from aiohttp import ClientResponse, ClientTimeout, HttpVersion11, StreamReader, web
-from aiohttp_sse import EventSourceResponse, sse_response
+from aiohttp_sse import sse_response
 
 from wsdemo import far_end
 from wsdemo.fanout import Fanout
@@ -56,23 +56,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         answer = _resume(feed, request)
         if isinstance(answer, web.Response):
             return answer
-        seq = answer.before
-        readers = in_chunks if request.version >= HttpVersion11 else bare
-        response: web.StreamResponse = web.Response()  # for one who has left before the stream began, and hears nothing
-        with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
-            async with sse_response(request, ping_interval=HEARTBEAT_S) as response:
-                await response.send(
-                    json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS
-                )
-                while answer.news:
-                    for number, news in enumerate(answer.news, 1):
-                        await response.send(news.text(), id=f"{feed.epoch}-{news.seq}")
-                        seq = news.seq
-                        if number % AT_A_TIME == 0:
-                            await feed.give_way()
-                    answer = feed.since(seq)
-                await _attend(response, request.transport, readers, answer.seq)
-        return response
+        return await _stream(request, feed, answer, in_chunks if request.version >= HttpVersion11 else bare)
 
     async with (
         background(in_chunks.publish(), bare.publish()),
@@ -81,17 +65,29 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         yield
 
 
-async def _attend(
-    response: EventSourceResponse, transport: asyncio.Transport | None, readers: Fanout, seq: int
-) -> None:
-    """Let a reader who is up to date have what comes, until it leaves or is cut off."""
-    if transport is None:
-        return
-    readers.join(transport, seq)  # no await since the last look at the feed: nothing can slip between
-    try:
-        await response.wait()
-    finally:
-        readers.leave(transport)
+async def _stream(request: web.Request, feed: Feed, answer: Answer, readers: Fanout) -> web.StreamResponse:
+    """Send a reader what it missed, waiting for it alone, and let it have what comes until it leaves or is cut off."""
+    seq, transport = answer.before, request.transport
+    response: web.StreamResponse = web.Response()  # for one who has left before the stream began, and hears nothing
+    with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
+        async with sse_response(request, ping_interval=HEARTBEAT_S) as response:
+            await response.send(
+                json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS
+            )
+            while answer.news:
+                for number, news in enumerate(answer.news, 1):
+                    await response.send(news.text(), id=f"{feed.epoch}-{news.seq}")
+                    seq = news.seq
+                    if number % AT_A_TIME == 0:
+                        await feed.give_way()
+                answer = feed.since(seq)
+            if transport is not None:
+                readers.join(transport, answer.seq)  # no await since the last look: nothing can slip between
+                try:
+                    await response.wait()
+                finally:
+                    readers.leave(transport)
+    return response
 
 
 def _resume(feed: Feed, request: web.Request) -> Answer | web.Response:
