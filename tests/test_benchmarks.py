@@ -27,7 +27,7 @@ def test_each_kind_has_its_line_and_the_first_is_the_measure(kinds):
         name, *numbers = re.findall(r"\S+", line)
         cost, least, most, ratio, messages = (float(number.replace(",", "")) for number in numbers)
         assert 0 < least == cost == most, name
-        assert messages >= 5 and messages % 5 == 0, name
+        assert messages >= 5, name
         assert ratio == 1 or line is not lines[0]
 
 
