@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
         server = echo.run(**common)
     else:
         server = serve.run(names, schedule(options), duration_s=options.duration, **common)
-    until_stopped(server, lambda: serve.new_event_loop(most * len(names)))
+    until_stopped(server, serve.new_event_loop)
 
 
 def _most_connections(wanted: int | None, servers: int) -> tuple[int, str]:

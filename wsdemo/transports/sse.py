@@ -9,18 +9,20 @@ import asyncio
 import codecs
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 
-from aiohttp import ClientResponse, ClientTimeout, StreamReader, web
+from aiohttp import ClientResponse, ClientTimeout, HttpVersion11, StreamReader, web
 from aiohttp_sse import sse_response
 
 from wsdemo import far_end
+from wsdemo.fanout import Fanout
 from wsdemo.far_end import Message, NotOurs, Trouble, position_in, update_in
-from wsdemo.feed import AT_A_TIME, Answer, Feed, read_position
+from wsdemo.feed import AT_A_TIME, Answer, Feed, News, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
+from wsdemo.tasks import background
 from wsdemo.transports.habits import streamed
 from wsdemo.transports.http import Client, answer_position, http_server, reading, refuse_position
 
@@ -36,34 +38,56 @@ MAX_EVENT_CHARS = 1024 * 1024
 async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
     """Stream every update at `/updates`, with `id: EPOCH-SEQ`, from where `Last-Event-ID` (or `after`) says.
 
-    The first event, of type `position`, says where the feed stands and whether the reader's place was found. Each
-    reader's answer is written by its own task from the log, so a stalled reader holds up nobody and fills no memory.
-    Its plain form is built in the lesson `03_ask_smarter`, as `stream`.
+    The first event, of type `position`, says where the feed stands and whether the reader's place was found. What a
+    reader missed is written by its own task from the log, and what comes then by one loop for all, whose bytes are an
+    event within a chunk (HTTP/1.1) or bare (HTTP/1.0). Its plain form is built in the lesson `03_ask_smarter`, as
+    `stream`.
     """
+
+    def event(batch: Sequence[News]) -> bytes:
+        return f"id: {feed.epoch}-{batch[-1].seq}\r\ndata: {batch[0].text()}\r\n\r\n".encode()
+
+    def chunk(batch: Sequence[News]) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(bare := event(batch)), bare)
+
+    in_chunks, bare = Fanout(feed, sock, chunk), Fanout(feed, sock, event)
 
     async def updates(request: web.Request) -> web.StreamResponse:
         answer = _resume(feed, request)
         if isinstance(answer, web.Response):
             return answer
-        seq = answer.before
-        response: web.StreamResponse = web.Response()  # for one who has left before the stream began, and hears nothing
-        with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
-            async with sse_response(request, ping_interval=HEARTBEAT_S) as response:
-                await response.send(
-                    json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS
-                )
-                while True:
-                    for number, news in enumerate(answer.news, 1):
-                        await response.send(news.text(), id=f"{feed.epoch}-{news.seq}")
-                        seq = news.seq
-                        if number % AT_A_TIME == 0:
-                            await feed.give_way()
-                    await feed.wait(seq)
-                    answer = feed.since(seq)
-        return response
+        return await _stream(request, feed, answer, in_chunks if request.version >= HttpVersion11 else bare)
 
-    async with http_server({"/updates": updates}, sock, guard):
+    async with (
+        background(in_chunks.publish(), bare.publish()),
+        http_server({"/updates": updates}, sock, guard),
+    ):
         yield
+
+
+async def _stream(request: web.Request, feed: Feed, answer: Answer, readers: Fanout) -> web.StreamResponse:
+    """Send a reader what it missed, waiting for it alone, and let it have what comes until it leaves or is cut off."""
+    seq, transport = answer.before, request.transport
+    response: web.StreamResponse = web.Response()  # for one who has left before the stream began, and hears nothing
+    with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
+        async with sse_response(request, ping_interval=HEARTBEAT_S) as response:
+            await response.send(
+                json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS
+            )
+            while answer.news:
+                for number, news in enumerate(answer.news, 1):
+                    await response.send(news.text(), id=f"{feed.epoch}-{news.seq}")
+                    seq = news.seq
+                    if number % AT_A_TIME == 0:
+                        await feed.give_way()
+                answer = feed.since(seq)
+            if transport is not None:
+                readers.join(transport, answer.seq)  # no await since the last look: nothing can slip between
+                try:
+                    await response.wait()
+                finally:
+                    readers.leave(transport)
+    return response
 
 
 def _resume(feed: Feed, request: web.Request) -> Answer | web.Response:
