@@ -13,19 +13,21 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 
 from aiohttp import ClientResponse, ClientTimeout, StreamReader, web
-from aiohttp_sse import sse_response
+from aiohttp_sse import EventSourceResponse
 
 from wsdemo import far_end
+from wsdemo.beats import beats
 from wsdemo.far_end import Message, NotOurs, Trouble, position_in, update_in
 from wsdemo.feed import AT_A_TIME, Answer, Feed, read_position
 from wsdemo.guard import Guard
-from wsdemo.meter import MeteredSocket
+from wsdemo.meter import Meter, MeteredSocket
 from wsdemo.reader import Delivery, Reader
 from wsdemo.transports.habits import streamed
 from wsdemo.transports.http import Client, answer_position, http_server, reading, refuse_position
+from wsdemo.workload import DEFAULT_PACE, Pace
 
-HEARTBEAT_S = 15
-"""A comment this often keeps proxies from closing a silent answer, and shows a dead connection."""
+HEARTBEAT_S = DEFAULT_PACE.comment_s
+"""A comment this often keeps proxies from closing a silent answer; a client that misses three of them leaves."""
 RETRY_MS = 1000
 """How long a browser is told to wait before it reconnects."""
 MAX_EVENT_CHARS = 1024 * 1024
@@ -33,12 +35,13 @@ MAX_EVENT_CHARS = 1024 * 1024
 
 
 @asynccontextmanager
-async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
+async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFAULT_PACE) -> AsyncIterator[None]:
     """Stream every update at `/updates`, with `id: EPOCH-SEQ`, from where `Last-Event-ID` (or `after`) says.
 
     The first event, of type `position`, says where the feed stands and whether the reader's place was found. Each
     reader's answer is written by its own task from the log, so a stalled reader holds up nobody and fills no memory.
-    Its plain form is built in the lesson `03_ask_smarter`, as `stream`.
+    A comment every `pace.comment_s` keeps the line open. Its plain form is built in the lesson `03_ask_smarter`, as
+    `stream`.
     """
 
     async def updates(request: web.Request) -> web.StreamResponse:
@@ -48,13 +51,15 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         seq = answer.before
         response: web.StreamResponse = web.Response()  # for one who has left before the stream began, and hears nothing
         with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
-            async with sse_response(request, ping_interval=HEARTBEAT_S) as response:
-                await response.send(
+            response = stream = _Stream(sock.meter, pace.comment_s)
+            await stream.prepare(request)
+            async with stream:
+                await stream.send(
                     json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS
                 )
                 while True:
                     for number, news in enumerate(answer.news, 1):
-                        await response.send(news.text(), id=f"{feed.epoch}-{news.seq}")
+                        await stream.send(news.text(), id=f"{feed.epoch}-{news.seq}")
                         seq = news.seq
                         if number % AT_A_TIME == 0:
                             await feed.give_way()
@@ -64,6 +69,25 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
 
     async with http_server({"/updates": updates}, sock, guard):
         yield
+
+
+class _Stream(EventSourceResponse):
+    """The library's answer, whose comments come at even times and are counted."""
+
+    def __init__(self, meter: Meter, comment_s: float):
+        super().__init__(ping_interval=comment_s)
+        self._meter = meter
+
+    async def _ping(self) -> None:
+        with suppress(ConnectionResetError, RuntimeError):  # the reader has left; or the answer is at its end
+            async for _ in beats(self._ping_interval):
+                try:
+                    async with asyncio.timeout(self._send_timeout):
+                        await self.write(b": ping\r\n\r\n")
+                except TimeoutError:
+                    self._abort_transport()
+                    return
+                self._meter.heartbeats += 1
 
 
 def _resume(feed: Feed, request: web.Request) -> Answer | web.Response:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -27,6 +29,7 @@ from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
 from wsdemo.tasks import background
 from wsdemo.transports.habits import streamed
+from wsdemo.workload import DEFAULT_PACE, Pace
 
 
 class _Limits(TypedDict):
@@ -37,21 +40,23 @@ class _Limits(TypedDict):
 
 LIMITS: _Limits = {"compression": None, "max_size": MAX_MESSAGE_BYTES, "close_timeout": 1}
 """For both sides: bytes a message, and seconds that a closing handshake may take."""
+SILENCE_S = 2 * DEFAULT_PACE.ping_s
+"""From when on a client asks a silent far end whether it is there."""
 CATCH_UP_S = 30
 """How long a reader may take for what it missed before it is cut off; it resumes with what it got."""
 
 
 @asynccontextmanager
-async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
+async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFAULT_PACE) -> AsyncIterator[None]:
     """Push each update to every reader of `/updates?after=SEQ&epoch=E`, one JSON message an update.
 
     The first message is the feed's position. A reader with `after` gets what it missed first; a new one starts at
-    the newest. Built in the lesson `05_push_the_news`.
+    the newest. A ping every `pace.ping_s` keeps the line open. Built in the lesson `05_push_the_news`.
     """
     push = Push(feed, sock, guard)
     async with (
         background(push.publish()),
-        websocket_server(push.attend, push.check, sock, guard, **LIMITS),
+        websocket_server(push.attend, push.check, sock, guard, ping_s=pace.ping_s, **LIMITS),
     ):
         yield
 
@@ -203,6 +208,17 @@ class _Caller(ClientConnection):
     """
 
     _came = b""
+    _heard_s = -math.inf
+
+    async def keepalive(self) -> None:
+        """Ping only a far end that has long been silent. One that pings, as ours do, need not be asked if it is there.
+
+        So a held line costs what its server says, and no more; browsers do not ping either.
+        """
+        # How long it will be, bytes decide, and they wake nobody.
+        while (rest_s := self._heard_s + SILENCE_S - time.monotonic()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(rest_s)
+        await super().keepalive()
 
     async def handshake(self, *arguments: Any, **options: Any) -> None:
         try:
@@ -216,6 +232,7 @@ class _Caller(ClientConnection):
             raise Trouble(_read_head(self._came) if self._came else None) from error
 
     def data_received(self, data: bytes) -> None:
+        self._heard_s = time.monotonic()
         if self.response is None and len(self._came) < far_end.WORDS_BYTES:
             had_head = b"\r\n\r\n" in self._came
             self._came += data
