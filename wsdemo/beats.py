@@ -34,6 +34,7 @@ class Conflation:
         """Wait for the next turn, and take it."""
         if self.at_most_every_s is None:
             return
-        await asyncio.sleep(max(0.0, self._next_s - time.monotonic()))  # by the loop's own clock, so never early
+        if (rest_s := self._next_s - time.monotonic()) > 0:
+            await asyncio.sleep(rest_s)  # by the loop's own clock, so never early
         await asyncio.sleep(max(0.0, self._next_s - time.monotonic()))
         self._next_s = time.monotonic() + self.at_most_every_s
