@@ -8,6 +8,7 @@ import time
 import pytest
 
 from wsdemo.command import child
+from wsdemo.loops import PromptSelector
 from wsdemo.processes import clients
 from wsdemo.processes.children import Child, ChildFailed
 from wsdemo.processes.clients import _AT_A_TIME, _FewAtATime
@@ -92,6 +93,55 @@ def test_a_crowd_of_ready_sockets_is_handed_out_a_few_at_a_time():
             for key, _ in ready:
                 key.fileobj.recv(10)
                 waiting.remove(key.fileobj)
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
+@pytest.mark.parametrize("crowd", [100, 400])
+def test_a_crowd_is_asked_for_once_and_not_once_for_each_few(crowd, monkeypatch):
+    """The system lists all that is ready whenever it is asked: for every four, that work would be quadratic."""
+    listed = []
+    ask = PromptSelector.select
+
+    def count(selector, timeout=None):
+        found = ask(selector, timeout)
+        listed.append(len(found))
+        return found
+
+    monkeypatch.setattr(PromptSelector, "select", count)
+    pairs = [socket.socketpair() for _ in range(crowd)]
+    with _FewAtATime() as selector:
+        for mine, theirs in pairs:
+            selector.register(mine, 1)
+            theirs.send(b"news")
+        for _ in range(crowd // _AT_A_TIME):
+            for key, _ in selector.select(0):
+                key.fileobj.recv(10)
+        assert listed == [crowd]
+        assert selector.select(0) == []
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
+def test_what_is_no_longer_watched_is_not_handed_out():
+    """Of a hundred that are ready, half are let go after the first few: nothing is said of those."""
+    pairs = [socket.socketpair() for _ in range(100)]
+    with _FewAtATime() as selector:
+        for mine, theirs in pairs:
+            selector.register(mine, 1)
+            theirs.send(b"news")
+        seen = [key.fileobj for key, _ in selector.select(0)]
+        gone = {mine for mine, _ in pairs[::2]} - set(seen)
+        for mine in gone:
+            selector.unregister(mine)
+        for _ in range(100 // _AT_A_TIME):
+            for key, _ in selector.select(0):
+                key.fileobj.recv(10)
+                seen.append(key.fileobj)
+        assert not gone & set(seen)
+        assert {mine for mine, _ in pairs} == gone | set(seen)
     for pair in pairs:
         for end in pair:
             end.close()

@@ -124,6 +124,26 @@ def test_an_update_never_comes_before_its_time():
     asyncio.run(scenario())
 
 
+def test_the_last_timer_before_an_update_is_a_short_one(monkeypatch):
+    """Timers are late by a share of what they wait, so no update hangs on a long one."""
+    sleeps, sleep = [], asyncio.sleep
+
+    async def note(delay_s, *rest):
+        sleeps.append(delay_s)
+        await sleep(delay_s, *rest)
+
+    monkeypatch.setattr(feed_module.asyncio, "sleep", note)
+
+    async def scenario():
+        async with Feed([Update(1, 0.2, {})]) as feed:
+            await feed.wait(0)
+        return sleeps[:2]
+
+    long_s, short_s = asyncio.run(scenario())
+    assert long_s <= 0.2 - feed_module.NEARLY_S
+    assert short_s <= feed_module.NEARLY_S
+
+
 def test_starting_twice_and_stopping_twice_changes_nothing():
     """The clock is set once, and a stopped feed can still be asked."""
 

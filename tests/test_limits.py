@@ -1,6 +1,5 @@
 """Open files: what fits, and a sentence for what does not."""
 
-import selectors
 import subprocess
 import sys
 
@@ -47,42 +46,6 @@ def test_windows_has_another_bound(monkeypatch):
         limits.check_connections(1000)
     with pytest.raises(ValueError, match=r"^100 connections to each of 5 sockets need .*: use at most 89$"):
         limits.check_connections(100, 5)
-
-
-LOOP_WITH_ALL_FILES = """
-import asyncio, os, resource, select, selectors
-from wsdemo import limits, serve
-soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (hard if hard != resource.RLIM_INFINITY else 4096, hard))
-loop = serve.new_event_loop({connections})
-descriptors = []
-try:
-    while len(descriptors) < 2000:
-        descriptors.append(os.open(os.devnull, os.O_RDONLY))
-except OSError:
-    pass
-print(type(loop._selector).__name__, len(descriptors) < 2000, max(descriptors) < limits.SELECT_FILES)
-loop.close()
-"""
-
-
-def looked(connections):
-    """Return which selector a process waits with, whether its files are bounded, and whether `select` bears them."""
-    script = LOOP_WITH_ALL_FILES.format(connections=connections)
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return result.stdout.split()
-
-
-def test_select_is_used_only_where_no_descriptor_can_be_too_high_for_it():
-    """Docker gives a process a million files; `select` breaks on the 1,025th. So a small server may not have it."""
-    assert looked(100) == ["SelectSelector", "True", "True"]
-
-
-@pytest.mark.skipif(limits.fitting(2000) < 2000, reason="few open files here")
-def test_many_connections_are_watched_by_something_better():
-    """Nothing is lowered then."""
-    kind, bounded, _ = looked(2000)
-    assert (kind, bounded) == (selectors.DefaultSelector.__name__, "False")
 
 
 @pytest.mark.parametrize("limit", [256, 1024])

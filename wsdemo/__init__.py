@@ -18,6 +18,8 @@ The rooms in their order; each knows only those above it, which a test proves.
     door            how many connections are let in, and which of them must go
     segments        TCP segments, and what the line carries besides the payload
     meter, limits   bytes at the sockets; open files
+    loops           event loops whose timers wake in time
+    fanout          one frame, written to all readers who are up to date
     connection      WebSocket connections that wait for nobody for ever
     transports      one file a transport with serve() and hear(), and one row each
     processes       what runs beside the notebook: children, the jobs they are given, many clients

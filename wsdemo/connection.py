@@ -19,11 +19,10 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from wsdemo.beats import beats
+from wsdemo.fanout import MAX_BUFFERED_BYTES
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 
-MAX_BUFFERED_BYTES = 256 * 1024
-"""What may wait for one client in the server's memory; one that falls further behind is cut off."""
 OPEN_TIMEOUT_S, KEEPALIVE_S = 5.0, 20.0
 
 
@@ -31,7 +30,8 @@ class Connection(ServerConnection):
     """The library's connection, but one that does not wait for ever for a client that does not listen.
 
     listening: the socket by which it came; open_ones: the set it belongs to while it is open; patience_s: how long it
-    may be that more than the library's 32 KiB wait to be taken; place: see `MeteredSocket.place`.
+    may be that more than the library's 32 KiB wait to be taken; place: see `MeteredSocket.place`; on_goodbye: called
+    once no more messages may follow, because either side has said goodbye.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Connection(ServerConnection):
     ):
         super().__init__(*arguments, **options)
         self.place = 0
+        self.on_goodbye: Callable[[], None] | None = None
         self._tail, self._has_head = b"", False
         self._early: bytearray | None = bytearray()  # what came behind the request, None once that is answered
         self._listening, self._open_ones, self._patience_s = listening, open_ones, patience_s
@@ -61,6 +62,12 @@ class Connection(ServerConnection):
     def resume_writing(self) -> None:
         self._be_patient()
         super().resume_writing()
+
+    def send_data(self) -> None:
+        # The library writes whatever it has to say by this, its goodbye, too.
+        super().send_data()
+        if self.on_goodbye is not None and self.protocol.state is not State.OPEN:
+            self.on_goodbye()
 
     async def handshake(self, *arguments: Any, **options: Any) -> None:
         await super().handshake(*arguments, **options)
@@ -110,7 +117,7 @@ class Connection(ServerConnection):
 
 @asynccontextmanager
 async def websocket_server(
-    attend: Callable[[ServerConnection], Awaitable[None]],
+    attend: Callable[[Any], Awaitable[None]],
     check: Callable[[Connection, Request], Response | None],
     sock: MeteredSocket,
     guard: Guard,

@@ -110,9 +110,17 @@ class Door:
 
     def place(self, transport: asyncio.BaseTransport | None) -> int:
         """Return the how-manieth a connection was when it came; 0 for one that came by another way."""
-        sock = transport.get_extra_info("socket") if transport is not None else None
-        guest = self._inside.get(sock.fileno()) if sock is not None else None
+        guest = self._guest_of(transport)
         return guest.place if guest is not None else 0
+
+    def socket_of(self, transport: asyncio.BaseTransport) -> socket.socket | None:
+        """Return the socket by which a connection came, None for one that came by another way."""
+        guest = self._guest_of(transport)
+        return guest.sock if guest is not None else None
+
+    def _guest_of(self, transport: asyncio.BaseTransport | None) -> Guest | None:
+        sock = transport.get_extra_info("socket") if transport is not None else None
+        return self._inside.get(sock.fileno()) if sock is not None else None
 
     def receive(self, accept: Callable[[], tuple[int, object]]) -> tuple[int, object]:
         """Return what `accept` gives, if there is room for it. Raises BlockingIOError if nobody is there any more.

@@ -37,6 +37,9 @@ is made, and never comes to its end through a line that breaks now and then.
 AT_A_TIME = 32
 """How many updates a stream sends to a reader who catches up before others have their turn; see `Feed.give_way`."""
 
+NEARLY_S = 0.01
+"""How long before an update's moment the feed wakes, to wait for the rest of it by a timer of its own."""
+
 
 @dataclass(frozen=True)
 class News:
@@ -233,6 +236,9 @@ class Feed:
     async def _play(self, t0_ns: int) -> None:
         while self._next is not None:
             due_ns = t0_ns + self._moment_ns(self._next)
+            # A timer may be late by a share of what it waits (on Linux a thousandth), so the last one is short.
+            if (wait_s := (due_ns - time.perf_counter_ns()) / 1e9) > NEARLY_S:
+                await asyncio.sleep(wait_s - NEARLY_S)
             await asyncio.sleep(max(0, due_ns - time.perf_counter_ns()) / 1e9)
             self._publish_due()
 

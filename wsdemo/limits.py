@@ -10,9 +10,6 @@ if sys.platform != "win32":
 SPARE_FILES = 64
 """What Python, its libraries and the listening sockets need besides the connections."""
 
-SELECT_FILES = 1024
-"""`select` cannot watch a descriptor from this number on (FD_SETSIZE on Linux and macOS)."""
-
 SELECT_SOCKETS_WINDOWS = 512
 """On Windows `select` watches this many sockets, whatever their numbers, and asyncio has nothing else that counts."""
 
@@ -56,15 +53,3 @@ def allow_connections(connections: int, listeners: int = 1) -> None:
     needed = connections * listeners + SPARE_FILES
     if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-
-
-def stay_below(files: int) -> None:
-    """Lower this process's soft limit, so that no descriptor it opens from now on has this number or a higher one.
-
-    Too many connections are then refused by the system, one by one, and do not break the `select` that watches them.
-    """
-    if sys.platform == "win32":
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft > files:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))

@@ -102,6 +102,8 @@ class MeteredSocket(socket.socket):
 
     meter: Meter
     door: Door
+    on_full: Callable[[], None] | None = None
+    """Called when the socket has not taken all that it was offered, so that nobody has to ask before each message."""
     _guest: Guest | None = None
 
     def accept(self) -> tuple[MeteredSocket, object]:
@@ -123,7 +125,13 @@ class MeteredSocket(socket.socket):
         """
         return self.door.place(transport) or self.meter.open_now
 
+    def accepted(self, transport: asyncio.BaseTransport) -> MeteredSocket | None:
+        """Return the socket below a transport; None for one that did not come by this listening socket's `accept`."""
+        sock = self.door.socket_of(transport)
+        return sock if isinstance(sock, MeteredSocket) else None
+
     def close(self) -> None:
+        self.on_full = None
         if self._guest is not None:
             self.door.let_out(self._guest)
             self._guest = None
@@ -160,6 +168,8 @@ class MeteredSocket(socket.socket):
         self.meter.bytes_sent += sent
         if self._guest is not None:
             self._guest.took(sent, offered)
+        if sent < offered and self.on_full is not None:
+            self.on_full()
 
     def _count_received(self, data: bytes | memoryview) -> None:
         self.meter.bytes_received += len(data)

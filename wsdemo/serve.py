@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import selectors
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +13,8 @@ from typing import Any
 
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard, Terminal, names_of, warn_public
-from wsdemo.limits import SELECT_FILES, allow_connections, fitting, stay_below
+from wsdemo.limits import allow_connections, fitting
+from wsdemo.loops import PromptSelector
 from wsdemo.meter import Meter, listen
 from wsdemo.processes.children import Child, say
 from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Stall, Start
@@ -25,20 +25,11 @@ from wsdemo.updates import Schedule, every, from_recipe
 from wsdemo.workload import DEFAULT_PACE, Pace
 
 DEFAULT_MAX_CONNECTIONS = 2000
-FEW_CONNECTIONS = 200
 
 
-def new_event_loop(connections: int = DEFAULT_MAX_CONNECTIONS) -> asyncio.AbstractEventLoop:
-    """Return a selector event loop, which the meter needs on every system.
-
-    connections: of all listening sockets. For few of them it waits with `select`, whose timers wake 0.1 to 0.3 ms
-    late; epoll's, rounded up to whole milliseconds, wake 0.6 to 1.2 ms late. `select` cannot watch a descriptor above
-    1,023, so this process is kept from having one: its limit on open files is lowered.
-    """
-    if connections > FEW_CONNECTIONS:
-        return asyncio.SelectorEventLoop(selectors.DefaultSelector())
-    stay_below(SELECT_FILES)
-    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return a selector event loop, which the meter needs on every system; its timers wake in time for any number."""
+    return asyncio.SelectorEventLoop(PromptSelector())
 
 
 def most_connections(transports: int) -> int:

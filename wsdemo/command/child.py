@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
 def _server(job: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     from wsdemo import serve
 
-    return serve.run_child, serve.new_event_loop(job["max_connections"] * len(job["transports"]))
+    return serve.run_child, serve.new_event_loop()
 
 
 def _clients(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
@@ -59,7 +59,7 @@ def _live(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
 def _echo(job: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     from wsdemo import echo, serve
 
-    return echo.run_child, serve.new_event_loop(job["max_connections"])
+    return echo.run_child, serve.new_event_loop()
 
 
 KINDS = {"server": _server, "clients": _clients, "live": _live, "echo": _echo}

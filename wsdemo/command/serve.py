@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         plays = schedule(options)
         server = serve.run(names, plays, duration_s=options.duration, pace=pace(options, plays), **common)
-    until_stopped(server, lambda: serve.new_event_loop(most * len(names)))
+    until_stopped(server, serve.new_event_loop)
 
 
 def _most_connections(wanted: int | None, servers: int) -> tuple[int, str]:

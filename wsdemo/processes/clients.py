@@ -10,11 +10,13 @@ import gc
 import selectors
 import statistics
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from typing import Any
 
 from wsdemo.limits import allow_connections
+from wsdemo.loops import PromptSelector
 from wsdemo.processes.children import say
 from wsdemo.processes.jobs import ClientsJob, ClientsReady, ClientsTally, Tally
 from wsdemo.processes.stalls import Watch
@@ -29,15 +31,23 @@ PROBES = 51
 _AT_A_TIME = 4
 
 
-class _FewAtATime(selectors.DefaultSelector):
-    """Hands a few ready sockets to the event loop at a time.
+class _FewAtATime(PromptSelector):
+    """Hands a few ready sockets to the event loop at a time, and asks the system again once all are handed out.
 
     A message that has come for a hundred clients makes a hundred sockets ready at once. The loop would read them all
     before it wakes the first client, so that each would wait for all. Real clients, on machines of their own, do not.
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._ready: deque[tuple[selectors.SelectorKey, int]] = deque()
+
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        return super().select(timeout)[:_AT_A_TIME]
+        if not self._ready:
+            self._ready.extend(super().select(timeout))
+        few = [self._ready.popleft() for _ in range(min(_AT_A_TIME, len(self._ready)))]
+        # Of one that was let go meanwhile nothing is said; if it is watched for something else now, that is for later.
+        return [(key, events) for key, events in few if self.get_map().get(key.fd) is key]
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:

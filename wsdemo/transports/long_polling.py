@@ -9,7 +9,7 @@ from aiohttp import ClientTimeout, web
 
 from wsdemo import far_end
 from wsdemo.far_end import Message
-from wsdemo.feed import Feed
+from wsdemo.feed import Answer, Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
@@ -27,18 +27,38 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
     is built in the lesson `03_ask_smarter`, as `held_with_cursor`.
     """
 
+    shared = _Shared(feed)
+
     async def updates(request: web.Request) -> web.Response:
         answer = answer_position(feed, request)
         if isinstance(answer, web.Response):
             return answer
         if "after" in request.query and answer.recovered and not answer.news:
             await feed.wait(answer.seq, pace.hold_s)
-            answer = feed.part(answer.seq, answer.epoch)
+            answer, body = shared.after(answer.seq)
+        else:
+            body = answer.text().encode()
         sock.meter.wasted += not answer.news
-        return web.json_response(text=answer.text())
+        return web.Response(body=body, content_type="application/json", charset="utf-8")
 
     async with http_server({"/updates": updates}, sock, guard):
         yield
+
+
+class _Shared:
+    """The answer to all who wait at one position: an update wakes all of them, and it is made for the first."""
+
+    def __init__(self, feed: Feed):
+        self._feed = feed
+        self._place: tuple[int, int] | None = None
+
+    def after(self, seq: int) -> tuple[Answer, bytes]:
+        """Return what came after `seq`, and as it is sent."""
+        if self._place != (place := (seq, self._feed.seq)):
+            self._answer = self._feed.part(seq, self._feed.epoch)
+            self._body = self._answer.text().encode()
+            self._place = place  # an update that comes just now makes the next place, and is asked for again
+        return self._answer, self._body
 
 
 def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:

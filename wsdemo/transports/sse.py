@@ -9,19 +9,21 @@ import asyncio
 import codecs
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 
-from aiohttp import ClientResponse, ClientTimeout, StreamReader, web
+from aiohttp import ClientResponse, ClientTimeout, HttpVersion11, StreamReader, web
 from aiohttp_sse import EventSourceResponse
 
 from wsdemo import far_end
 from wsdemo.beats import beats
+from wsdemo.fanout import Fanout
 from wsdemo.far_end import Message, NotOurs, Trouble, position_in, update_in
-from wsdemo.feed import AT_A_TIME, Answer, Feed, read_position
+from wsdemo.feed import AT_A_TIME, Answer, Feed, News, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import Meter, MeteredSocket
 from wsdemo.reader import Delivery, Reader
+from wsdemo.tasks import background
 from wsdemo.transports.habits import streamed
 from wsdemo.transports.http import Client, answer_position, http_server, reading, refuse_position
 from wsdemo.workload import DEFAULT_PACE, Pace
@@ -38,40 +40,36 @@ MAX_EVENT_CHARS = 1024 * 1024
 async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFAULT_PACE) -> AsyncIterator[None]:
     """Stream every update at `/updates`, with `id: EPOCH-SEQ`, from where `Last-Event-ID` (or `after`) says.
 
-    The first event, of type `position`, says where the feed stands and whether the reader's place was found. Each
-    reader's answer is written by its own task from the log, so a stalled reader holds up nobody and fills no memory.
-    A comment every `pace.comment_s` keeps the line open. Its plain form is built in the lesson `03_ask_smarter`, as
+    The first event, of type `position`, says where the feed stands and whether the reader's place was found. What a
+    reader missed is written by its own task from the log, and what comes then by one loop for all, whose bytes are an
+    event within a chunk (HTTP/1.1) or bare (HTTP/1.0). Where `pace` conflates, they are the events of all that time. A
+    comment every `pace.comment_s` keeps the line open. Its plain form is built in the lesson `03_ask_smarter`, as
     `stream`.
     """
+
+    def event(batch: Sequence[News]) -> bytes:
+        return "".join(f"id: {feed.epoch}-{news.seq}\r\ndata: {news.text()}\r\n\r\n" for news in batch).encode()
+
+    def chunk(batch: Sequence[News]) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(bare := event(batch)), bare)
+
+    in_chunks, bare = Fanout(feed, sock, chunk), Fanout(feed, sock, event)
 
     async def updates(request: web.Request) -> web.StreamResponse:
         answer = _resume(feed, request)
         if isinstance(answer, web.Response):
             return answer
-        seq = answer.before
-        response: web.StreamResponse = web.Response()  # for one who has left before the stream began, and hears nothing
-        with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
-            response = stream = _Stream(sock.meter, pace.comment_s)
-            await stream.prepare(request)
-            async with stream:
-                await stream.send(
-                    json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS
-                )
-                while True:
-                    for number, news in enumerate(answer.news, 1):
-                        await stream.send(news.text(), id=f"{feed.epoch}-{news.seq}")
-                        seq = news.seq
-                        if number % AT_A_TIME == 0:
-                            await feed.give_way()
-                    await feed.wait(seq)
-                    answer = feed.since(seq)
-        return response
+        stream = _Answer(sock.meter, pace.comment_s)
+        return await _stream(request, stream, feed, answer, in_chunks if request.version >= HttpVersion11 else bare)
 
-    async with http_server({"/updates": updates}, sock, guard):
+    async with (
+        background(in_chunks.publish(pace.at_most_every_s), bare.publish(pace.at_most_every_s)),
+        http_server({"/updates": updates}, sock, guard),
+    ):
         yield
 
 
-class _Stream(EventSourceResponse):
+class _Answer(EventSourceResponse):
     """The library's answer, whose comments come at even times and are counted."""
 
     def __init__(self, meter: Meter, comment_s: float):
@@ -88,6 +86,33 @@ class _Stream(EventSourceResponse):
                     self._abort_transport()
                     return
                 self._meter.heartbeats += 1
+
+
+async def _stream(
+    request: web.Request, stream: _Answer, feed: Feed, answer: Answer, readers: Fanout
+) -> web.StreamResponse:
+    """Send a reader what it missed, waiting for it alone, and let it have what comes until it leaves or is cut off."""
+    seq, transport = answer.before, request.transport
+    response: web.StreamResponse = web.Response()  # for one who has left before the stream began, and hears nothing
+    with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
+        await stream.prepare(request)
+        response = stream
+        async with stream:
+            await stream.send(json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS)
+            while answer.news:
+                for number, news in enumerate(answer.news, 1):
+                    await stream.send(news.text(), id=f"{feed.epoch}-{news.seq}")
+                    seq = news.seq
+                    if number % AT_A_TIME == 0:
+                        await feed.give_way()
+                answer = feed.since(seq)
+            if transport is not None:
+                readers.join(transport, answer.seq)  # no await since the last look: nothing can slip between
+                try:
+                    await stream.wait()
+                finally:
+                    readers.leave(transport)
+    return response
 
 
 def _resume(feed: Feed, request: web.Request) -> Answer | web.Response:

@@ -6,23 +6,25 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from http import HTTPStatus
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 from weakref import WeakKeyDictionary
 
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import ServerConnection
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from wsdemo import far_end
-from wsdemo.connection import MAX_BUFFERED_BYTES, Connection, websocket_server
-from wsdemo.far_end import Message, NotOurs, Reply, Trouble, position_in, update_in
+from wsdemo.connection import Connection, websocket_server
+from wsdemo.fanout import Fanout
+from wsdemo.far_end import Message, NotOurs, Reply, Trouble, position_in, updates_in
 from wsdemo.feed import AT_A_TIME, MAX_MESSAGE_BYTES, Feed, News, Position, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
@@ -30,6 +32,9 @@ from wsdemo.reader import Delivery, Reader
 from wsdemo.tasks import background
 from wsdemo.transports.habits import streamed
 from wsdemo.workload import DEFAULT_PACE, Pace
+
+
+T = TypeVar("T")
 
 
 class _Limits(TypedDict):
@@ -51,26 +56,24 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
     """Push each update to every reader of `/updates?after=SEQ&epoch=E`, one JSON message an update.
 
     The first message is the feed's position. A reader with `after` gets what it missed first; a new one starts at
-    the newest. A ping every `pace.ping_s` keeps the line open. Built in the lesson `05_push_the_news`.
+    the newest. Where `pace` conflates, a message that holds several updates is a list of them. A ping every
+    `pace.ping_s` keeps the line open. Built in the lesson `05_push_the_news`.
     """
     push = Push(feed, sock, guard)
     async with (
-        background(push.publish()),
+        background(push.readers.publish(pace.at_most_every_s)),
         websocket_server(push.attend, push.check, sock, guard, ping_s=pace.ping_s, **LIMITS),
     ):
         yield
 
 
 class Push:
-    """The server side for one feed. readers: each reader that is up to date, and the last seq written to it.
-
-    A reader for whom more than MAX_BUFFERED_BYTES would wait is cut off, and resumes.
-    """
+    """The server side for one feed. readers: all who are up to date."""
 
     def __init__(self, feed: Feed, sock: MeteredSocket, guard: Guard):
-        self.readers: dict[ServerConnection, int] = {}
+        self.readers = Fanout(feed, sock, _frame)
         # Weak, since a handshake that fails after the check is never attended.
-        self._positions: WeakKeyDictionary[ServerConnection, Position] = WeakKeyDictionary()
+        self._positions: WeakKeyDictionary[Connection, Position] = WeakKeyDictionary()
         self._feed, self._meter, self._guard = feed, sock.meter, guard
 
     def check(self, connection: Connection, request: Request) -> Response | None:
@@ -88,7 +91,7 @@ class Push:
         self._positions[connection] = position
         return None
 
-    async def attend(self, connection: ServerConnection) -> None:
+    async def attend(self, connection: Connection) -> None:
         """Serve one reader until it leaves or is cut off."""
         try:
             async with asyncio.timeout(CATCH_UP_S):
@@ -100,9 +103,9 @@ class Push:
         except TimeoutError:
             connection.transport.abort()
         finally:
-            self.readers.pop(connection, None)
+            self.readers.leave(connection.transport)
 
-    async def _catch_up(self, connection: ServerConnection) -> None:
+    async def _catch_up(self, connection: Connection) -> None:
         """Send what this reader missed, waiting for it alone, so that a long log needs no large buffer."""
         answer = self._feed.since(*self._positions[connection])
         seq = answer.seq
@@ -114,31 +117,15 @@ class Push:
                 if number % AT_A_TIME == 0:  # while the socket takes all, `send` does not wait
                     await self._feed.give_way()
             answer = self._feed.since(seq)
-        self.readers[connection] = seq  # no await since the last look at the feed: nothing can slip between
+        if connection.state is State.OPEN:
+            connection.on_goodbye = partial(self.readers.leave, connection.transport)
+            self.readers.join(connection.transport, seq)  # no await since the last look: nothing can slip between
 
-    async def publish(self) -> None:
-        """For ever: write what is new to all readers."""
-        seq = self._feed.seq
-        while await self._feed.wait(seq):
-            for news in self._feed.since(seq).news:
-                self._broadcast(news)
-                seq = news.seq
-                # After a stall of this process there is a backlog: let the sockets take each update before the next.
-                await asyncio.sleep(0)
 
-    def _broadcast(self, news: News) -> None:
-        """Write one update to every reader that lacks it: serialised once, and never waiting for the slowest."""
-        frame = Frame(Opcode.TEXT, news.text().encode()).serialize(mask=False)
-        for connection, position in self.readers.items():
-            # An aborted transport keeps its state OPEN until the event loop has told the connection.
-            if position >= news.seq or connection.state is not State.OPEN or connection.transport.is_closing():
-                continue
-            if connection.transport.get_write_buffer_size() > MAX_BUFFERED_BYTES:
-                self._meter.aborted += 1
-                connection.transport.abort()
-                continue
-            connection.transport.write(frame)
-            self.readers[connection] = news.seq
+def _frame(batch: Sequence[News]) -> bytes:
+    """Return the one message of a batch, made once for all its readers: an update, or a list of them (conflation)."""
+    text = batch[0].text() if len(batch) == 1 else f"[{', '.join(news.text() for news in batch)}]"
+    return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
 def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
@@ -158,8 +145,10 @@ class _Subscription:
     def __init__(self, url: str, reader: Reader):
         self._url, self._reader = url, reader
         self._connection: ClientConnection | None = None
+        self._waiting: deque[Message] = deque()
 
     async def open(self) -> Message:
+        self._waiting.clear()  # of a connection that broke: the reader resumes behind what it took
         position = self._reader.position()
         self._connection = await far_end.follow(self._url, lambda place: _open(far_end.address(place, position)))
         try:
@@ -169,9 +158,11 @@ class _Subscription:
             raise Trouble(Reply(101, "a WebSocket")) from error
 
     async def news(self) -> Message:
-        return await self._read(update_in)
+        while not self._waiting:
+            self._waiting.extend(await self._read(updates_in))
+        return self._waiting.popleft()
 
-    async def _read(self, kind: Callable[[str | bytes], Message]) -> Message:
+    async def _read(self, kind: Callable[[str | bytes], T]) -> T:
         assert self._connection is not None
         try:
             return kind(await self._connection.recv())
