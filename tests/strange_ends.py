@@ -11,6 +11,7 @@ from wsdemo.guard import Guard
 from wsdemo.meter import Meter, listen
 from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import Update
+from wsdemo.workload import DEFAULT_PACE
 
 
 def page(status, body=b"", kind="text/html; charset=utf-8", **headers):
@@ -146,10 +147,10 @@ class FarEnd:
 
 
 @contextlib.asynccontextmanager
-async def serving(name, feed):
+async def serving(name, feed, pace=DEFAULT_PACE):
     """Serve one transport in this process; give its port."""
     with listen(Meter()) as sock:
-        async with TRANSPORTS[name].module().serve(feed, sock, Guard()):
+        async with TRANSPORTS[name].module().serve(feed, sock, Guard(), pace):
             yield sock.getsockname()[1]
 
 

@@ -26,6 +26,7 @@ SERVER = {
     "schedule": every(1.0).recipe(),
     "duration_s": None,
     "hold": False,
+    "pace": {},
     "max_connections": 100,
 }
 

@@ -26,6 +26,7 @@ from wsdemo.reader import Reader, Refused, Unreachable
 from wsdemo.serve import new_event_loop
 from wsdemo.transports import TRANSPORTS, habits, long_polling
 from wsdemo.updates import Update
+from wsdemo.workload import Pace
 
 ALL = pytest.mark.parametrize("name", TRANSPORTS)
 
@@ -581,11 +582,10 @@ def test_an_empty_answer_after_the_timeout_is_followed_at_once(name, monkeypatch
     """That is how long polling goes while there is no news."""
     monkeypatch.setattr(far_end, "AT_ONCE_S", 0.05)
     monkeypatch.setattr(habits, "AT_ONCE_S", 0.05)
-    monkeypatch.setattr(long_polling, "LONG_POLL_TIMEOUT_S", 0.1)
     reader = Reader()
 
     async def scenario():
-        async with serving(name, Told(1)) as port:
+        async with serving(name, Told(1), Pace(hold_s=0.1)) as port:
             async with hear(name, TRANSPORTS[name].url(port), reader) as deliveries:
                 news = asyncio.create_task(anext(deliveries))
                 await until(lambda: len(reader.requests) >= 5, news)

@@ -31,6 +31,7 @@ from wsdemo.guard import names_of
 from wsdemo.result import Comparison
 from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import every
+from wsdemo.workload import Pace
 
 try:
     import resource
@@ -916,6 +917,7 @@ def test_what_serve_is_told_reaches_the_server(monkeypatch):
     where = ["--host", "localhost", "--port", "8000", "--allow-host", "a.example", "--allow-host", "b.example"]
     where += ["--allow-origin", "null", "--allow-origin", "http://127.0.0.1:5500"]
     what = ["--schedule", "every", "--rate", "4", "--duration", "5", "--max-connections", "7"]
+    what += ["--scale-heartbeats", "10", "--at-most-every", "0.5"]
     command_line.main(["serve", "sse", "polling", *where, *what])
     assert told == {
         "names": ["sse", "polling"],
@@ -927,6 +929,7 @@ def test_what_serve_is_told_reaches_the_server(monkeypatch):
         "allowed_hosts": ["a.example", "b.example"],
         "allowed_origins": ["null", "http://127.0.0.1:5500"],
         "note": "",
+        "pace": Pace(ping_s=2.0, comment_s=1.5, hold_s=2.5, at_most_every_s=0.5),
     }
 
 

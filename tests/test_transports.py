@@ -23,6 +23,7 @@ from wsdemo.reader import Reader, Refused, Unreachable
 from wsdemo.serve import new_event_loop
 from wsdemo.transports import TRANSPORTS, conditional, find, habits, http, long_polling, sse, websocket
 from wsdemo.updates import Update, every, poisson
+from wsdemo.workload import DEFAULT_PACE, Pace
 
 ALL = pytest.mark.parametrize("name", TRANSPORTS)
 HTTP = pytest.mark.parametrize("name", [row.name for row in TRANSPORTS.values() if row.scheme == "http"])
@@ -35,12 +36,12 @@ def run(scenario):
 
 
 @contextlib.asynccontextmanager
-async def serving(name, feed, guard=None, port=0):
+async def serving(name, feed, guard=None, port=0, pace=DEFAULT_PACE):
     """Serve one transport in this process; give its address and its meter."""
     row, meter = TRANSPORTS[name], Meter()
     sock = listen(meter, port=port)
     port = sock.getsockname()[1]
-    async with row.module().serve(feed, sock, guard or Guard()):
+    async with row.module().serve(feed, sock, guard or Guard(), pace):
         yield row.url(port), meter
     sock.close()
 
@@ -298,12 +299,11 @@ def test_a_long_poll_is_held_until_there_is_news():
     run(scenario())
 
 
-def test_a_long_poll_that_times_out_is_empty_and_wasted(monkeypatch):
+def test_a_long_poll_that_times_out_is_empty_and_wasted():
     """After the timeout the answer has no updates, and both sides count a wasted request."""
-    monkeypatch.setattr(long_polling, "LONG_POLL_TIMEOUT_S", 0.02)
 
     async def scenario():
-        async with serving("long_polling", past(1)) as (url, meter):
+        async with serving("long_polling", past(1), pace=Pace(hold_s=0.02)) as (url, meter):
             reader = Reader()
 
             async def attend():
@@ -624,13 +624,12 @@ def test_who_does_not_catch_up_in_time_is_cut_off(monkeypatch):
     run(scenario())
 
 
-def test_a_silent_stream_is_kept_alive_by_comments(monkeypatch):
+def test_a_silent_stream_is_kept_alive_by_comments():
     """While nothing happens, a line that starts with a colon comes once a heartbeat (WHATWG HTML, section 9.2.7)."""
-    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.01)
 
     async def scenario():
         async with (
-            serving("sse", past(1)) as (url, _),
+            serving("sse", past(1), pace=Pace(comment_s=0.01)) as (url, _),
             aiohttp.ClientSession() as session,
             session.get(url) as response,
         ):

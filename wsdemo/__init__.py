@@ -10,11 +10,13 @@ The rooms in their order; each knows only those above it, which a test proves.
     updates         Update, and the schedules: one class and one row each
     theory          what each transport should cost
     tasks           tasks that do not get lost, servers that outlast a cell
+    beats           even times, and the least time between two messages
     feed            Feed: plays a schedule, keeps a log, answers what came after seq n
     far_end         whatever is at the other end of hear, judged by one rule
     reader          Reader: one client's position, timetable and tally
     guard           who may ask: the rules of Host and Origin
     door            how many connections are let in, and which of them must go
+    segments        TCP segments, and what the line carries besides the payload
     meter, limits   bytes at the sockets; open files
     loops           event loops whose timers wake in time
     fanout          one frame, written to all readers who are up to date

@@ -14,9 +14,11 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
+from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
+from wsdemo.beats import beats
 from wsdemo.fanout import MAX_BUFFERED_BYTES
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
@@ -73,6 +75,19 @@ class Connection(ServerConnection):
         if early and self.state is State.OPEN:
             self.data_received(bytes(early))
 
+    async def keepalive(self) -> None:
+        """Do as the library does, but at even times, and count."""
+        assert self.ping_interval is not None
+        async for _ in beats(self.ping_interval):
+            pong = await self.ping()
+            self._listening.meter.heartbeats += 1
+            try:
+                async with asyncio.timeout(self.ping_timeout):
+                    await pong
+            except TimeoutError:
+                async with self.send_context():
+                    self.protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+
     def data_received(self, data: bytes) -> None:
         super().data_received(data if self._early is None else self._until_the_head_ends(data))
         if self.transport.get_write_buffer_size() + len(self._early or b"") > MAX_BUFFERED_BYTES:
@@ -109,13 +124,14 @@ async def websocket_server(
     *,
     open_timeout_s: float = OPEN_TIMEOUT_S,
     keepalive_s: float = KEEPALIVE_S,
+    ping_s: float | None = None,
     **options: Any,
 ) -> AsyncIterator[None]:
     """Serve WebSockets on `sock` while the body runs; say goodbye with code 1001 at its end.
 
     attend, check: the library's handler and `process_request`; open_timeout_s: how long a handshake may take;
     keepalive_s: seconds between pings, and how long a client may take to answer one, or to take what is said to it;
-    options: others of the library's `serve`.
+    ping_s: seconds between pings, if not that patience; options: others of the library's `serve`.
     """
     open_ones: set[Connection] = set()
     sock.door.keep(guard, open_timeout_s, keepalive_s)
@@ -128,7 +144,7 @@ async def websocket_server(
         create_connection=connection,
         backlog=1024,
         open_timeout=open_timeout_s,
-        ping_interval=keepalive_s,
+        ping_interval=ping_s or keepalive_s,
         ping_timeout=keepalive_s,
         **options,
     ):

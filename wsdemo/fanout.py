@@ -9,10 +9,11 @@ take all tells. Knows no transport.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from wsdemo.feed import Feed, News
+from wsdemo.beats import Conflation
+from wsdemo.feed import MAX_MESSAGE_BYTES, Feed, News
 from wsdemo.meter import MeteredSocket
 
 MAX_BUFFERED_BYTES = 256 * 1024
@@ -54,12 +55,20 @@ class Fanout:
         for readers in (self._ahead, self._swift, self._asked):
             readers.pop(transport, None)
 
-    async def publish(self) -> None:
-        """For ever: write what is new to all readers."""
+    async def publish(self, at_most_every_s: float | None = None) -> None:
+        """For ever: write what is new to all readers.
+
+        at_most_every_s: the least time between two messages, of which each holds all updates since the one before, and
+        the first after a quiet time is written at once (conflation); None for a message an update. What needs more than
+        one message has room for is written in several.
+        """
+        conflation = Conflation(at_most_every_s)
         self.seq = max(self.seq, self._feed.seq)
         while await self._feed.wait(self.seq):
-            for news in self._feed.since(self.seq).news:
-                self.tell([news])
+            await conflation.turn()
+            news = self._feed.since(self.seq).news
+            for batch in _messages(news) if at_most_every_s is not None else ([one] for one in news):
+                self.tell(batch)
                 # After a stall of this process there is a backlog: let the sockets take each update before the next.
                 await asyncio.sleep(0)
 
@@ -121,6 +130,21 @@ class Fanout:
         """Ask this reader again before each message: its socket has not taken all, of ours or of the library's own."""
         if (send := self._swift.pop(transport, None)) is not None:
             self._asked[transport] = send
+
+
+def _messages(news: Sequence[News]) -> Iterator[list[News]]:
+    """Yield the updates in as few messages as have room for them: one, but for what is very large or very much."""
+    batch: list[News] = []
+    size = 0
+    for one in news:
+        length = len(one.text()) + 2  # with what stands between two of them
+        if batch and size + length > MAX_MESSAGE_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(one)
+        size += length
+    if batch:
+        yield batch
 
 
 def _send_of(sock: MeteredSocket | None) -> _Send | None:

@@ -248,6 +248,12 @@ def update_in(text: str | bytes) -> Message:
     return _read(text, _is_update)
 
 
+def updates_in(text: str | bytes) -> list[Message]:
+    """Return the messages of updates: of one, or of a list of them, all of them looked at before any is taken."""
+    came: Any = _read(text, lambda message: message != [] and all(map(_is_update, _listed(message))))
+    return _listed(came)
+
+
 def answer_in(text: str | bytes) -> Message:
     """Return a feed's answer: its position and what is new, all of it looked at before any is taken."""
     return _read(text, _is_answer)
@@ -275,6 +281,10 @@ def _is_position(message: Any) -> bool:
 
 def _is_update(message: Any) -> bool:
     return _has(message, _UPDATE) and "data" in message
+
+
+def _listed(message: Any) -> list[Any]:
+    return message if isinstance(message, list) else [message]
 
 
 def _is_answer(message: Any) -> bool:

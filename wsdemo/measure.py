@@ -23,10 +23,18 @@ from wsdemo.processes.stalls import Watch, together
 from wsdemo.progress import progress as progress_bar
 from wsdemo.result import Comparison, Heard, Measurement, Poll
 from wsdemo.serve import Server
-from wsdemo.transports import Transport, find
+from wsdemo.transports import Transport, find, paces_of
 from wsdemo.updates import Schedule, earthquakes
 from wsdemo.words import duration, listed
-from wsdemo.workload import DEFAULT_CLIENTS, DEFAULT_DURATION_S, DEFAULT_INTERVAL_S, Workload, phases
+from wsdemo.workload import (
+    DEFAULT_CLIENTS,
+    DEFAULT_DURATION_S,
+    DEFAULT_INTERVAL_S,
+    DEFAULT_PACE,
+    Pace,
+    Workload,
+    phases,
+)
 
 CLIENTS_A_PROCESS = 10
 MOST_PROCESSES = 4
@@ -45,6 +53,7 @@ async def measure(
     interval_s: float = DEFAULT_INTERVAL_S,
     duration_s: float = DEFAULT_DURATION_S,
     seed: int | None = None,
+    pace: Pace | None = None,
     progress: bool = True,
 ) -> Measurement:
     """Run one transport on a fresh server and return what it cost, beside what theory predicts.
@@ -52,7 +61,8 @@ async def measure(
     transport: a name from `wsdemo.TRANSPORTS`; schedule: what the feed plays (default: the earthquakes at speed 240);
     clients: how many readers; interval_s: seconds between polls of one client; duration_s: updates and counted polls
     fall before this moment, and one further interval lets every client hear the last ones; seed: other luck for the
-    schedule (`Schedule.with_seed`); progress: whether to show a bar. Takes about `duration_s + interval_s + 2` seconds.
+    schedule (`Schedule.with_seed`); pace: how often the server speaks in silence, and at the most (default: as servers
+    do); progress: whether to show a bar. Takes about `duration_s + interval_s + 2` seconds.
 
     Raises ValueError before anything starts if the arguments cannot be run; `children.ChildFailed` if a process dies.
     """
@@ -61,7 +71,8 @@ async def measure(
     if seed is not None:
         schedule = schedule.with_seed(seed)
     work = _workload(schedule, clients, interval_s, duration_s)
-    seen = await _run(row, schedule, work, progress)
+    (own,) = paces_of([row], pace or DEFAULT_PACE)
+    seen = await _run(row, schedule, work, own, progress)
     return _evaluate(row, schedule, work, seen)
 
 
@@ -81,10 +92,15 @@ class _Seen:
     stalls: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
 
 
-async def _run(row: Transport, schedule: Schedule, work: Workload, progress: bool) -> _Seen:
+async def _run(row: Transport, schedule: Schedule, work: Workload, pace: Pace, progress: bool) -> _Seen:
     """Run one transport on a server and clients of its own, which are gone when this is over, however it ends."""
     server = Server(
-        row.name, schedule=schedule, duration_s=work.duration_s, hold=True, max_connections=work.clients + 8
+        row.name,
+        schedule=schedule,
+        duration_s=work.duration_s,
+        hold=True,
+        max_connections=work.clients + 8,
+        pace=pace,
     )
     crowds: list[Child] = []
     own = Watch()
@@ -147,19 +163,30 @@ async def compare(
     interval_s: float = DEFAULT_INTERVAL_S,
     duration_s: float = DEFAULT_DURATION_S,
     seed: int | None = None,
+    pace: Pace | None = None,
     progress: bool = True,
 ) -> Comparison:
-    """Measure several transports one after the other on the same workload. Arguments and errors as for `measure`."""
+    """Measure several transports one after the other on the same workload. Arguments and errors as for `measure`.
+
+    A pace with `at_most_every_s` thins those that are streamed to, one of them at least.
+    """
     schedule = schedule or earthquakes()
     if seed is not None:
         schedule = schedule.with_seed(seed)
     rows = find(transports)
+    paces = paces_of(rows, pace or DEFAULT_PACE)
     _workload(schedule, clients, interval_s, duration_s)
     runs = [
         await measure(
-            row.name, schedule, clients=clients, interval_s=interval_s, duration_s=duration_s, progress=progress
+            row.name,
+            schedule,
+            clients=clients,
+            interval_s=interval_s,
+            duration_s=duration_s,
+            pace=one,
+            progress=progress,
         )
-        for row in rows
+        for row, one in zip(rows, paces, strict=True)
     ]
     return Comparison(tuple(runs))
 

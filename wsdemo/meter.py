@@ -9,16 +9,36 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from wsdemo.door import Door, Guest
+from wsdemo.segments import segments
+
+
+class Counters(TypedDict):
+    """What a `Meter` has counted; None for what the system does not count."""
+
+    bytes_sent: int
+    bytes_received: int
+    connections: int
+    open_now: int
+    requests: int
+    wasted: int
+    aborted: int
+    heartbeats: int
+    segments_sent: int | None
+    segments_received: int | None
 
 
 @dataclass
 class Meter:
-    """One set of counters for one server, as the server sees it. bytes are TCP payload; open_now is a gauge."""
+    """One set of counters for one server, as the server sees it. bytes are TCP payload; open_now is a gauge.
+
+    heartbeats: what was said only to keep a line open, pings and comments; a long poll's timeout is `wasted`.
+    """
 
     bytes_sent: int = 0
     bytes_received: int = 0
@@ -27,10 +47,50 @@ class Meter:
     requests: int = 0
     wasted: int = 0
     aborted: int = 0
+    heartbeats: int = 0
 
-    def snapshot(self) -> dict[str, int]:
-        """Return the counters as they are now."""
-        return asdict(self)
+    def __post_init__(self) -> None:
+        self._open: set[socket.socket] = set()
+        self._sent_by_closed, self._received_by_closed, self._has_segments = 0, 0, True
+
+    def snapshot(self) -> Counters:
+        """Return the counters as they are now, and `segments_sent` and `segments_received` of TCP.
+
+        These are None where the system does not count them. What passes once a connection is closed here is in no
+        counter: its last segments, three or four of them.
+        """
+        sent, received = self._sent_by_closed, self._received_by_closed
+        for sock in self._open:
+            if (count := segments(sock)) is None:
+                self._has_segments = False
+            else:
+                sent, received = sent + count.sent, received + count.received
+        known = self._has_segments and sys.platform == "linux"
+        counters: Any = asdict(self)
+        counters |= {"segments_sent": sent if known else None, "segments_received": received if known else None}
+        whole: Counters = counters
+        return whole
+
+    def opened(self, sock: socket.socket | None) -> None:
+        """Count a connection; sock: its own, None where the event loop keeps that to itself."""
+        self.connections += 1
+        self.open_now += 1
+        if sock is None:
+            self._has_segments = False
+        else:
+            self._open.add(sock)
+
+    def closes(self, sock: socket.socket | None) -> None:
+        """Note that a connection, whose socket is open still, is about to be closed."""
+        self.open_now -= 1
+        if sock is None:
+            return
+        self._open.discard(sock)
+        if (count := segments(sock)) is None:
+            self._has_segments = False
+        else:
+            self._sent_by_closed += count.sent
+            self._received_by_closed += count.received
 
 
 class MeteredSocket(socket.socket):
@@ -55,8 +115,7 @@ class MeteredSocket(socket.socket):
         # As socket.accept does: without it an accepted socket would block.
         if socket.getdefaulttimeout() is None and self.gettimeout():
             accepted.setblocking(True)
-        self.meter.connections += 1
-        self.meter.open_now += 1
+        self.meter.opened(accepted)
         return accepted, address
 
     def place(self, transport: asyncio.BaseTransport | None) -> int:
@@ -76,7 +135,7 @@ class MeteredSocket(socket.socket):
         if self._guest is not None:
             self.door.let_out(self._guest)
             self._guest = None
-            self.meter.open_now -= 1
+            self.meter.closes(self)
         super().close()
 
     def send(self, data: Any, *flags: int) -> int:
@@ -204,12 +263,11 @@ class _CountedProtocol(asyncio.Protocol):
         self._protocol, self._meter = protocol, meter
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._meter.connections += 1
-        self._meter.open_now += 1
+        self._meter.opened(None)
         self._protocol.connection_made(_CountedTransport(transport, self._meter))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._meter.open_now -= 1
+        self._meter.closes(None)
         self._protocol.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

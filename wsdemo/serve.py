@@ -8,7 +8,7 @@ import gc
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from wsdemo.feed import Feed
@@ -20,8 +20,9 @@ from wsdemo.processes.children import Child, say
 from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Stall, Start
 from wsdemo.processes.stalls import Watch
 from wsdemo.tasks import background, keep_one
-from wsdemo.transports import find
+from wsdemo.transports import find, paces_of
 from wsdemo.updates import Schedule, every, from_recipe
+from wsdemo.workload import DEFAULT_PACE, Pace
 
 DEFAULT_MAX_CONNECTIONS = 2000
 
@@ -62,12 +63,14 @@ async def serving(
     allowed_origins: Sequence[str] = (),
     refused: Callable[[str], object] | None = None,
     hold: bool = False,
+    pace: Pace = DEFAULT_PACE,
 ) -> AsyncIterator[Served]:
     """Serve one feed by one or more transports, each on a port of its own (port, port + 1 … or free ones for 0).
 
     max_connections: to each transport (default: 2,000, or as many as this system's limit on open files lets fit);
     allowed_hosts, allowed_origins: as for `Guard`; refused: called with a line about whom it refuses; hold: the feed
-    starts only when told to. Raises what is wrong with the schedule, also when that comes out later.
+    starts only when told to; pace: how often each says something in silence, and at the most. Raises what is wrong with
+    the schedule, also when that comes out later.
     """
     transports = find(names)
     if max_connections is None:
@@ -78,11 +81,11 @@ async def serving(
     feed = Feed(list(updates) if schedule.ends else updates)
     served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
     async with contextlib.AsyncExitStack() as stack:
-        for number, transport in enumerate(transports):
+        for number, (transport, own) in enumerate(zip(transports, paces_of(transports, pace), strict=True)):
             sock = stack.enter_context(listen(served.meters[transport.name], host, port + number if port else 0))
             served.ports[transport.name] = sock.getsockname()[1]
             served.urls[transport.name] = transport.url(served.ports[transport.name], names_of(host)[0])
-            await stack.enter_async_context(transport.module().serve(feed, sock, guard))
+            await stack.enter_async_context(transport.module().serve(feed, sock, guard, own))
         if not hold:
             feed.start()
         stack.push_async_callback(feed.stop)
@@ -117,6 +120,7 @@ async def run_child(job: ServerJob, orders: AsyncIterator[Any]) -> None:
             duration_s=job["duration_s"],
             max_connections=job["max_connections"],
             hold=job["hold"],
+            pace=Pace(**job["pace"]),
         ) as served,
         await asyncio.start_server(_echo, "127.0.0.1", 0) as probe,
     ):
@@ -160,6 +164,7 @@ class Server:
         duration_s: float | None = None,
         hold: bool = False,
         max_connections: int | None = None,
+        pace: Pace = DEFAULT_PACE,
     ):
         self.names = tuple(transport.name for transport in find(names))
         self._job: ServerJob = {
@@ -168,6 +173,7 @@ class Server:
             "duration_s": duration_s,
             "hold": hold,
             "max_connections": most_connections(len(self.names)) if max_connections is None else max_connections,
+            "pace": asdict(pace),
         }
         self._child: Child | None = None
         self._starting = asyncio.Lock()

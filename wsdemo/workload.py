@@ -6,7 +6,8 @@ It predicts nothing and measures nothing, so that both can be told the same with
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+import math
+from dataclasses import asdict, dataclass, replace
 
 DEFAULT_CLIENTS, DEFAULT_INTERVAL_S, DEFAULT_DURATION_S = 20, 0.25, 8.0
 """The workload of those who name none: fits a laptop and Binder, and five transports in under a minute."""
@@ -22,6 +23,9 @@ class Pace:
     ping_s: between two pings of a WebSocket; comment_s: between two comments of an event stream; hold_s: how long a
     long poll is held; all three keep a silent line open, and show one that is dead. at_most_every_s: the least time
     between two messages to one reader of a stream (conflation), None for one message an update.
+
+    Clients of ours leave a server that is silent for twice `hold_s` of the default, or three times `comment_s`: a pace
+    may be faster without bound, and hardly slower. Raises ValueError for what is no period.
     """
 
     ping_s: float = 20.0
@@ -29,9 +33,19 @@ class Pace:
     hold_s: float = LONG_POLL_TIMEOUT_S
     at_most_every_s: float | None = None
 
+    def __post_init__(self) -> None:
+        for name, period_s in asdict(self).items():
+            is_period = isinstance(period_s, int | float) and 0 < period_s < math.inf
+            if not is_period and (name, period_s) != ("at_most_every_s", None):
+                raise ValueError(f"{name} must be a number of seconds above 0, not {period_s!r}")
+
     def faster(self, by: float) -> Pace:
         """Return the pace with the periods of silence `by` times as short: those of a week that is replayed so fast."""
         return replace(self, ping_s=self.ping_s / by, comment_s=self.comment_s / by, hold_s=self.hold_s / by)
+
+
+DEFAULT_PACE = Pace()
+"""The pace of a server that nobody has told another."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import ClientResponse, ClientTimeout, web
 
 from wsdemo import far_end
+from wsdemo.beats import Conflation
 from wsdemo.far_end import Message, Trouble, position_in, update_in
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
@@ -22,14 +23,15 @@ from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
 from wsdemo.transports.habits import streamed
 from wsdemo.transports.http import Client, answer_position, http_server, reading
+from wsdemo.workload import DEFAULT_PACE, Pace
 
 KIND = "application/x-ndjson"
-HEARTBEAT_S = 15
+HEARTBEAT_S = DEFAULT_PACE.comment_s
 """An empty line this often keeps proxies from closing a silent answer, and shows a dead connection."""
 
 
 @asynccontextmanager
-async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
+async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFAULT_PACE) -> AsyncIterator[None]:
     """Stream `GET /updates?after=SEQ&epoch=E`: the feed's position in the first line, then a line an update."""
 
     async def updates(request: web.Request) -> web.StreamResponse:
@@ -40,13 +42,15 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
             await response.prepare(request)
             await response.write(json.dumps(answer.position()).encode() + b"\n")
-            seq = answer.before
+            seq, conflation = answer.before, Conflation(pace.at_most_every_s)
             while True:
                 for news in answer.news:
                     await response.write(news.text().encode() + b"\n")
                     seq = news.seq
-                if not await feed.wait(seq, HEARTBEAT_S):
+                if not await feed.wait(seq, pace.comment_s):
                     await response.write(b"\n")
+                    sock.meter.heartbeats += 1
+                await conflation.turn()
                 answer = feed.since(seq)
         return response
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wsdemo import workload
-from wsdemo.command.options import add_schedule, schedule
+from wsdemo.command.options import add_pace, add_schedule, pace, schedule
 from wsdemo.command.output import complain, encodable, whole_file
 from wsdemo.command.running import heed_ctrl_c
 from wsdemo.transports import TRANSPORTS
@@ -39,6 +39,7 @@ def add(jobs: Jobs) -> None:
         help=f"from {', '.join(TRANSPORTS)} (default: %(default)s)",
     )
     add_schedule(command)
+    add_pace(command)
     for name, kind, default, metavar, words in (
         ("--interval", float, workload.DEFAULT_INTERVAL_S, "T", "seconds between two polls of one client"),
         ("--clients", int, workload.DEFAULT_CLIENTS, "N", "how many clients"),
@@ -59,13 +60,15 @@ def run(options: argparse.Namespace) -> None:
 
     picture = _picture(options)
     heed_ctrl_c()
+    plays = schedule(options)
     comparison = asyncio.run(
         measure.compare(
             [name.strip() for name in options.transports.split(",")],
-            schedule(options),
+            plays,
             clients=options.clients,
             interval_s=options.interval,
             duration_s=options.duration,
+            pace=pace(options, plays),
         )
     )
     try:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 from wsdemo.updates import SCHEDULES, Option, Schedule
+from wsdemo.workload import DEFAULT_PACE, Pace
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     Jobs = argparse._SubParsersAction[argparse.ArgumentParser]
 
 DEFAULT_SCHEDULE = "earthquakes"
+_OWN_SPEED = -1.0
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,6 +73,45 @@ def add_schedule(command: argparse.ArgumentParser) -> None:
             metavar=option.metavar,
             help=f"with {_listed(_owners(option))}: {option.help}",
         )
+
+
+def add_pace(command: argparse.ArgumentParser) -> None:
+    """Add what changes how often a server speaks."""
+    group = command.add_argument_group("how often a server speaks")
+    at = DEFAULT_PACE
+    group.add_argument(
+        "--scale-heartbeats",
+        nargs="?",
+        type=float,
+        const=_OWN_SPEED,
+        metavar="F",
+        help="what keeps a silent line open comes F times as often. A server pings a WebSocket every"
+        f" {at.ping_s:g} s, comments on an event stream every {at.comment_s:g} s and holds a long poll for"
+        f" {at.hold_s:g} s. A week that is replayed in minutes is over before they have cost anything, which a real"
+        " week is not: F shrinks them with it (default: not at all; without a number the schedule's own speed, 1 where"
+        " it has none)",
+    )
+    group.add_argument(
+        "--at-most-every",
+        type=float,
+        metavar="T",
+        help="WebSocket and SSE: at most one message in T seconds to each reader, with all updates of that time; the"
+        " first after a quiet T goes at once. So push sends no more than polling with the same T asks",
+    )
+
+
+def pace(options: argparse.Namespace, plays: Schedule) -> Pace:
+    """Return the pace that the options describe, for a server of this schedule. Raises ValueError for none."""
+    factor, at_most_every_s = options.scale_heartbeats, options.at_most_every
+    if factor == _OWN_SPEED:
+        factor = max(1.0, getattr(plays, "speed", 1.0))
+    if factor is not None and not 1 <= factor < math.inf:
+        raise ValueError(
+            f"--scale-heartbeats must be 1 or more, not {factor:g}: clients leave who is silent for longer"
+        )
+    if at_most_every_s is not None and not 0 < at_most_every_s < math.inf:
+        raise ValueError(f"--at-most-every must be a number of seconds above 0, not {at_most_every_s:g}")
+    return replace(DEFAULT_PACE.faster(factor or 1), at_most_every_s=at_most_every_s)
 
 
 def schedule(options: argparse.Namespace) -> Schedule:

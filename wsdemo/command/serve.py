@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from wsdemo.command.options import DEFAULT_SCHEDULE, add_listening, add_schedule, check_port, given_options, schedule
+from wsdemo.command.options import (
+    DEFAULT_SCHEDULE,
+    add_listening,
+    add_pace,
+    add_schedule,
+    check_port,
+    given_options,
+    pace,
+    schedule,
+)
 from wsdemo.command.running import until_stopped
 from wsdemo.transports import TRANSPORTS, find
 
@@ -29,6 +38,7 @@ def add(jobs: Jobs) -> None:
     )
     add_listening(command, "port of the first transport, the next one gets the next (default: any free ones)")
     add_schedule(command)
+    add_pace(command)
     command.add_argument("--duration", type=float, metavar="D", help="end the feed after D seconds (default: never)")
     command.add_argument(
         "--max-connections",
@@ -61,7 +71,8 @@ def run(options: argparse.Namespace) -> None:
 
         server = echo.run(**common)
     else:
-        server = serve.run(names, schedule(options), duration_s=options.duration, **common)
+        plays = schedule(options)
+        server = serve.run(names, plays, duration_s=options.duration, pace=pace(options, plays), **common)
     until_stopped(server, serve.new_event_loop)
 
 
@@ -83,7 +94,8 @@ def _only_echo(options: argparse.Namespace) -> list[str]:
     """Return ["echo"]. Raises ValueError for whatever belongs to a feed, which the echo server does not have."""
     if options.transports != ["echo"]:
         raise ValueError("echo answers on its own and carries no updates: serve it without a transport")
-    if options.schedule != DEFAULT_SCHEDULE or options.duration is not None or given_options(options):
+    speaks = options.scale_heartbeats is not None or options.at_most_every is not None
+    if options.schedule != DEFAULT_SCHEDULE or options.duration is not None or speaks or given_options(options):
         own = "--port, --host, --allow-host, --allow-origin and --max-connections"
         raise ValueError(f"echo has no updates: it goes with {own} only")
     return ["echo"]

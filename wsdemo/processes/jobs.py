@@ -8,17 +8,23 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
+from wsdemo.meter import Counters as Counters
+
 Kind = Literal["server", "clients", "live", "echo"]
 
 
 class ServerJob(TypedDict):
-    """What a server is to do. schedule: a `Schedule.recipe`; hold: whether the feed waits for `Start`."""
+    """What a server is to do. schedule: a `Schedule.recipe`; hold: whether the feed waits for `Start`.
+
+    pace: the fields of a `workload.Pace`.
+    """
 
     transports: list[str]
     schedule: dict[str, Any]
     duration_s: float | None
     hold: bool
     max_connections: int
+    pace: dict[str, Any]
 
 
 class ServerAbout(TypedDict):
@@ -34,10 +40,6 @@ class Start(TypedDict):
     """The order to start the clock, at a moment of `time.perf_counter_ns()`."""
 
     start_ns: int
-
-
-Counters = dict[str, int]
-"""The fields of `meter.Meter`."""
 
 
 Stall = tuple[int, float]

@@ -1,21 +1,22 @@
 """The registry: one row a transport. Adding a transport is adding one file here and one row below.
 
-A transport's module has the same two names as every other: `serve(feed, sock, guard)`, an async context manager that
-answers for a feed, and `hear(url, reader)`, which gives an async generator of deliveries: the loop of its habit
-(`habits`). Everything else (prediction, colour, label, the command line's choices) follows from the row.
+A transport's module has the same two names as every other: `serve(feed, sock, guard, pace)`, an async context manager
+that answers for a feed at a pace (`workload.Pace`), and `hear(url, reader)`, which gives an async generator of
+deliveries: the loop of its habit (`habits`). Everything else (prediction, colour, label, the command line's choices)
+follows from the row.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Literal
 
 from wsdemo import theory
 from wsdemo.guard import authority
-from wsdemo.workload import Workload
+from wsdemo.workload import Pace, Workload
 
 Family = Literal["pull", "push"]
 Habit = Literal["asks", "held", "streamed"]
@@ -71,3 +72,17 @@ def find(names: Iterable[str]) -> list[Transport]:
     if len(set(names)) < len(names):
         raise ValueError("each transport can be named once")
     return [TRANSPORTS[name] for name in names]
+
+
+def paces_of(rows: Sequence[Transport], pace: Pace) -> list[Pace]:
+    """Return the pace of each: `at_most_every_s` is for those that are streamed to, and left out of the others'.
+
+    Raises ValueError if it is given and none of them is.
+    """
+    if pace.at_most_every_s is not None and all(row.habit != "streamed" for row in rows):
+        streamed = ", ".join(row.name for row in TRANSPORTS.values() if row.habit == "streamed")
+        raise ValueError(
+            f"at most one message in {pace.at_most_every_s:g} s is for transports that are streamed to ({streamed}): "
+            f"{', '.join(row.name for row in rows)} only answers, as often as it is asked"
+        )
+    return [pace if row.habit == "streamed" else replace(pace, at_most_every_s=None) for row in rows]

@@ -19,10 +19,11 @@ from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
 from wsdemo.transports.habits import asks
 from wsdemo.transports.http import Client, answer_position, http_server
+from wsdemo.workload import DEFAULT_PACE, Pace
 
 
 @asynccontextmanager
-async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
+async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFAULT_PACE) -> AsyncIterator[None]:
     """Answer as `polling` does, with the position as ETag; 304 where `If-None-Match` names the newest position.
 
     Its plain form is built in the lesson `03_ask_smarter`, as `tagged`.

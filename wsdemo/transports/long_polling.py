@@ -15,12 +15,12 @@ from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
 from wsdemo.transports.habits import held
 from wsdemo.transports.http import Client, answer_position, http_server
-from wsdemo.workload import LONG_POLL_TIMEOUT_S
+from wsdemo.workload import DEFAULT_PACE, LONG_POLL_TIMEOUT_S, Pace
 
 
 @asynccontextmanager
-async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
-    """Answer `GET /updates?after=SEQ&epoch=E` as soon as there is something newer, or after a timeout with nothing.
+async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFAULT_PACE) -> AsyncIterator[None]:
+    """Answer `GET /updates?after=SEQ&epoch=E` as soon as there is something newer, or after `pace.hold_s` with nothing.
 
     `after` is the cursor: an update that lands between an answer and the next request is newer than it, and so is
     answered at once. A reader without a position, or with one that leads nowhere, does not have to wait. Its plain form
@@ -34,7 +34,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         if isinstance(answer, web.Response):
             return answer
         if "after" in request.query and answer.recovered and not answer.news:
-            await feed.wait(answer.seq, LONG_POLL_TIMEOUT_S)
+            await feed.wait(answer.seq, pace.hold_s)
             answer, body = shared.after(answer.seq)
         else:
             body = answer.text().encode()

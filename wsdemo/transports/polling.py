@@ -13,10 +13,11 @@ from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
 from wsdemo.transports.habits import asks
 from wsdemo.transports.http import Client, answer_position, http_server
+from wsdemo.workload import DEFAULT_PACE, Pace
 
 
 @asynccontextmanager
-async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
+async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFAULT_PACE) -> AsyncIterator[None]:
     """Answer `GET /updates?after=SEQ&epoch=E` with the feed's position and every newer update, as JSON.
 
     Without `after` the answer is the position alone. `"recovered": false` says that updates may be lost, `"more": true`

@@ -13,21 +13,23 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequen
 from contextlib import aclosing, asynccontextmanager, suppress
 
 from aiohttp import ClientResponse, ClientTimeout, HttpVersion11, StreamReader, web
-from aiohttp_sse import sse_response
+from aiohttp_sse import EventSourceResponse
 
 from wsdemo import far_end
+from wsdemo.beats import beats
 from wsdemo.fanout import Fanout
 from wsdemo.far_end import Message, NotOurs, Trouble, position_in, update_in
 from wsdemo.feed import AT_A_TIME, Answer, Feed, News, read_position
 from wsdemo.guard import Guard
-from wsdemo.meter import MeteredSocket
+from wsdemo.meter import Meter, MeteredSocket
 from wsdemo.reader import Delivery, Reader
 from wsdemo.tasks import background
 from wsdemo.transports.habits import streamed
 from wsdemo.transports.http import Client, answer_position, http_server, reading, refuse_position
+from wsdemo.workload import DEFAULT_PACE, Pace
 
-HEARTBEAT_S = 15
-"""A comment this often keeps proxies from closing a silent answer, and shows a dead connection."""
+HEARTBEAT_S = DEFAULT_PACE.comment_s
+"""A comment this often keeps proxies from closing a silent answer; a client that misses three of them leaves."""
 RETRY_MS = 1000
 """How long a browser is told to wait before it reconnects."""
 MAX_EVENT_CHARS = 1024 * 1024
@@ -35,17 +37,18 @@ MAX_EVENT_CHARS = 1024 * 1024
 
 
 @asynccontextmanager
-async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
+async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFAULT_PACE) -> AsyncIterator[None]:
     """Stream every update at `/updates`, with `id: EPOCH-SEQ`, from where `Last-Event-ID` (or `after`) says.
 
     The first event, of type `position`, says where the feed stands and whether the reader's place was found. What a
     reader missed is written by its own task from the log, and what comes then by one loop for all, whose bytes are an
-    event within a chunk (HTTP/1.1) or bare (HTTP/1.0). Its plain form is built in the lesson `03_ask_smarter`, as
+    event within a chunk (HTTP/1.1) or bare (HTTP/1.0). Where `pace` conflates, they are the events of all that time. A
+    comment every `pace.comment_s` keeps the line open. Its plain form is built in the lesson `03_ask_smarter`, as
     `stream`.
     """
 
     def event(batch: Sequence[News]) -> bytes:
-        return f"id: {feed.epoch}-{batch[-1].seq}\r\ndata: {batch[0].text()}\r\n\r\n".encode()
+        return "".join(f"id: {feed.epoch}-{news.seq}\r\ndata: {news.text()}\r\n\r\n" for news in batch).encode()
 
     def chunk(batch: Sequence[News]) -> bytes:
         return b"%x\r\n%b\r\n" % (len(bare := event(batch)), bare)
@@ -56,27 +59,49 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[
         answer = _resume(feed, request)
         if isinstance(answer, web.Response):
             return answer
-        return await _stream(request, feed, answer, in_chunks if request.version >= HttpVersion11 else bare)
+        stream = _Answer(sock.meter, pace.comment_s)
+        return await _stream(request, stream, feed, answer, in_chunks if request.version >= HttpVersion11 else bare)
 
     async with (
-        background(in_chunks.publish(), bare.publish()),
+        background(in_chunks.publish(pace.at_most_every_s), bare.publish(pace.at_most_every_s)),
         http_server({"/updates": updates}, sock, guard),
     ):
         yield
 
 
-async def _stream(request: web.Request, feed: Feed, answer: Answer, readers: Fanout) -> web.StreamResponse:
+class _Answer(EventSourceResponse):
+    """The library's answer, whose comments come at even times and are counted."""
+
+    def __init__(self, meter: Meter, comment_s: float):
+        super().__init__(ping_interval=comment_s)
+        self._meter = meter
+
+    async def _ping(self) -> None:
+        with suppress(ConnectionResetError, RuntimeError):  # the reader has left; or the answer is at its end
+            async for _ in beats(self._ping_interval):
+                try:
+                    async with asyncio.timeout(self._send_timeout):
+                        await self.write(b": ping\r\n\r\n")
+                except TimeoutError:
+                    self._abort_transport()
+                    return
+                self._meter.heartbeats += 1
+
+
+async def _stream(
+    request: web.Request, stream: _Answer, feed: Feed, answer: Answer, readers: Fanout
+) -> web.StreamResponse:
     """Send a reader what it missed, waiting for it alone, and let it have what comes until it leaves or is cut off."""
     seq, transport = answer.before, request.transport
     response: web.StreamResponse = web.Response()  # for one who has left before the stream began, and hears nothing
     with suppress(ConnectionResetError, TimeoutError):  # readers leave, or stall until the library gives up
-        async with sse_response(request, ping_interval=HEARTBEAT_S) as response:
-            await response.send(
-                json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS
-            )
+        await stream.prepare(request)
+        response = stream
+        async with stream:
+            await stream.send(json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS)
             while answer.news:
                 for number, news in enumerate(answer.news, 1):
-                    await response.send(news.text(), id=f"{feed.epoch}-{news.seq}")
+                    await stream.send(news.text(), id=f"{feed.epoch}-{news.seq}")
                     seq = news.seq
                     if number % AT_A_TIME == 0:
                         await feed.give_way()
@@ -84,7 +109,7 @@ async def _stream(request: web.Request, feed: Feed, answer: Answer, readers: Fan
             if transport is not None:
                 readers.join(transport, answer.seq)  # no await since the last look: nothing can slip between
                 try:
-                    await response.wait()
+                    await stream.wait()
                 finally:
                     readers.leave(transport)
     return response

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import time
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from http import HTTPStatus
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 from weakref import WeakKeyDictionary
 
@@ -21,13 +24,17 @@ from websockets.protocol import State
 from wsdemo import far_end
 from wsdemo.connection import Connection, websocket_server
 from wsdemo.fanout import Fanout
-from wsdemo.far_end import Message, NotOurs, Reply, Trouble, position_in, update_in
+from wsdemo.far_end import Message, NotOurs, Reply, Trouble, position_in, updates_in
 from wsdemo.feed import AT_A_TIME, MAX_MESSAGE_BYTES, Feed, News, Position, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
 from wsdemo.tasks import background
 from wsdemo.transports.habits import streamed
+from wsdemo.workload import DEFAULT_PACE, Pace
+
+
+T = TypeVar("T")
 
 
 class _Limits(TypedDict):
@@ -38,21 +45,24 @@ class _Limits(TypedDict):
 
 LIMITS: _Limits = {"compression": None, "max_size": MAX_MESSAGE_BYTES, "close_timeout": 1}
 """For both sides: bytes a message, and seconds that a closing handshake may take."""
+SILENCE_S = 2 * DEFAULT_PACE.ping_s
+"""From when on a client asks a silent far end whether it is there."""
 CATCH_UP_S = 30
 """How long a reader may take for what it missed before it is cut off; it resumes with what it got."""
 
 
 @asynccontextmanager
-async def serve(feed: Feed, sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
+async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFAULT_PACE) -> AsyncIterator[None]:
     """Push each update to every reader of `/updates?after=SEQ&epoch=E`, one JSON message an update.
 
     The first message is the feed's position. A reader with `after` gets what it missed first; a new one starts at
-    the newest. Built in the lesson `05_push_the_news`.
+    the newest. Where `pace` conflates, a message that holds several updates is a list of them. A ping every
+    `pace.ping_s` keeps the line open. Built in the lesson `05_push_the_news`.
     """
     push = Push(feed, sock, guard)
     async with (
-        background(push.readers.publish()),
-        websocket_server(push.attend, push.check, sock, guard, **LIMITS),
+        background(push.readers.publish(pace.at_most_every_s)),
+        websocket_server(push.attend, push.check, sock, guard, ping_s=pace.ping_s, **LIMITS),
     ):
         yield
 
@@ -113,8 +123,9 @@ class Push:
 
 
 def _frame(batch: Sequence[News]) -> bytes:
-    """Return the one message of a batch that holds one update: made once for all its readers."""
-    return Frame(Opcode.TEXT, batch[0].text().encode()).serialize(mask=False)
+    """Return the one message of a batch, made once for all its readers: an update, or a list of them (conflation)."""
+    text = batch[0].text() if len(batch) == 1 else f"[{', '.join(news.text() for news in batch)}]"
+    return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
 def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
@@ -134,8 +145,10 @@ class _Subscription:
     def __init__(self, url: str, reader: Reader):
         self._url, self._reader = url, reader
         self._connection: ClientConnection | None = None
+        self._waiting: deque[Message] = deque()
 
     async def open(self) -> Message:
+        self._waiting.clear()  # of a connection that broke: the reader resumes behind what it took
         position = self._reader.position()
         self._connection = await far_end.follow(self._url, lambda place: _open(far_end.address(place, position)))
         try:
@@ -145,9 +158,11 @@ class _Subscription:
             raise Trouble(Reply(101, "a WebSocket")) from error
 
     async def news(self) -> Message:
-        return await self._read(update_in)
+        while not self._waiting:
+            self._waiting.extend(await self._read(updates_in))
+        return self._waiting.popleft()
 
-    async def _read(self, kind: Callable[[str | bytes], Message]) -> Message:
+    async def _read(self, kind: Callable[[str | bytes], T]) -> T:
         assert self._connection is not None
         try:
             return kind(await self._connection.recv())
@@ -184,6 +199,17 @@ class _Caller(ClientConnection):
     """
 
     _came = b""
+    _heard_s = -math.inf
+
+    async def keepalive(self) -> None:
+        """Ping only a far end that has long been silent. One that pings, as ours do, need not be asked if it is there.
+
+        So a held line costs what its server says, and no more; browsers do not ping either.
+        """
+        # How long it will be, bytes decide, and they wake nobody.
+        while (rest_s := self._heard_s + SILENCE_S - time.monotonic()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(rest_s)
+        await super().keepalive()
 
     async def handshake(self, *arguments: Any, **options: Any) -> None:
         try:
@@ -197,6 +223,7 @@ class _Caller(ClientConnection):
             raise Trouble(_read_head(self._came) if self._came else None) from error
 
     def data_received(self, data: bytes) -> None:
+        self._heard_s = time.monotonic()
         if self.response is None and len(self._came) < far_end.WORDS_BYTES:
             had_head = b"\r\n\r\n" in self._came
             self._came += data

@@ -49,12 +49,23 @@ export async function askJson(address, fields, { signal, timeoutMs = ANSWER_TIME
 
 /** Return a message as the object that it is, with all of `fields`. Throws `NoAnswer` for what nobody of ours sends. */
 export function parse(text, fields) {
-  let message = null;
+  return checked(read(text), fields);
+}
+
+/** Return a message as a list of such objects: itself, if it is one, or as many as it lists. Throws as `parse` does. */
+export function parseAll(text, fields) {
+  return [read(text)].flat().map((message) => checked(message, fields));
+}
+
+function read(text) {
   try {
-    message = JSON.parse(text);
+    return JSON.parse(text);
   } catch (error) {
     throw new NoAnswer("the answer is not JSON", { cause: error }); // the error page of a proxy, for one
   }
+}
+
+function checked(message, fields) {
   if (typeof message !== "object" || message === null || !fields.every((field) => field in message)) {
     throw new NoAnswer(`the answer lacks ${fields.join(", ")}`);
   }

@@ -1,7 +1,7 @@
 /** WebSocket: one held connection, a message only when there is news. */
 
 import { again, stream } from "../asking.js";
-import { parse } from "../net.js";
+import { parse, parseAll } from "../net.js";
 
 const OPEN_TIMEOUT_MS = 8_000;
 
@@ -18,7 +18,7 @@ export function hear(side, url, signal) {
         socket.onclose = () => fail("it was closed");
         socket.onmessage = handler((event) => {
           if (placed) {
-            side.takes([parse(event.data, ["seq"])]);
+            side.takes(parseAll(event.data, ["seq"])); // one update, or a list of them
           } else {
             side.opens(parse(event.data, ["epoch"]));
             clearTimeout(timer);
