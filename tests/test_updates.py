@@ -70,7 +70,7 @@ def test_bursts_come_as_often_as_they_say():
 
 
 def test_bursts_are_bursts():
-    """Counted in windows longer than a burst, the variance is many times the mean; without aftershocks they are alike."""
+    """In windows longer than a burst, counts vary many times more than by chance; without aftershocks, as by chance."""
 
     def dispersion(schedule):
         counts = [0] * 4000
