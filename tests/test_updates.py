@@ -4,6 +4,7 @@ import argparse
 import csv
 import itertools
 import json
+import math
 import statistics
 from importlib import resources
 
@@ -15,6 +16,7 @@ from wsdemo.updates import (
     Option,
     Schedule,
     Update,
+    bursts,
     catalogue,
     earthquakes,
     every,
@@ -24,7 +26,7 @@ from wsdemo.updates import (
 )
 
 
-@pytest.mark.parametrize("schedule", [every(0.3), poisson(5.0), earthquakes(5000)], ids=lambda s: s.kind)
+@pytest.mark.parametrize("schedule", [every(0.3), poisson(5.0), bursts(5.0), earthquakes(5000)], ids=lambda s: s.kind)
 def test_updates_are_numbered_ascending_and_inside_the_run(schedule):
     """Updates are numbered 1, 2, 3 …, never go back in time, and fall before the end of the run."""
     updates = list(schedule.updates(20))
@@ -37,7 +39,11 @@ def test_updates_are_numbered_ascending_and_inside_the_run(schedule):
     assert times == schedule.times(20)
 
 
-@pytest.mark.parametrize("schedule", [every(0.3), poisson(5.0, seed=8), earthquakes(5000, 777.5)], ids=lambda s: s.kind)
+@pytest.mark.parametrize(
+    "schedule",
+    [every(0.3), poisson(5.0, seed=8), bursts(5.0, 4, 0.7, seed=8), earthquakes(5000, 777.5)],
+    ids=lambda s: s.kind,
+)
 def test_the_same_recipe_gives_the_same_updates(schedule):
     """A schedule may be played any number of times, and a shorter run is the beginning of a longer one."""
     assert list(schedule.updates(9)) == list(schedule.updates(9))
@@ -57,12 +63,49 @@ def test_a_poisson_schedule_has_exponential_gaps():
     assert statistics.stdev(gaps) == pytest.approx(0.25, rel=5 * 2**0.5 / len(gaps) ** 0.5)
 
 
+def test_bursts_come_as_often_as_they_say():
+    """Over many seeds the number of updates is the rate times the time, within five standard errors of their own."""
+    counts = [len(bursts(4.0, 10, 0.2, seed).times(500)) for seed in range(100)]
+    assert statistics.fmean(counts) == pytest.approx(2000, abs=5 * statistics.stdev(counts) / 10)
+
+
+def test_bursts_are_bursts():
+    """In windows longer than a burst, counts vary many times more than by chance; without aftershocks, as by chance."""
+
+    def dispersion(schedule):
+        counts = [0] * 4000
+        for at_s in schedule.times(4000.0):
+            counts[int(at_s)] += 1
+        return statistics.variance(counts) / statistics.fmean(counts)
+
+    # A burst within one window gives 1 + E[k(k-1)] / E[k] = 1 + (9**2 + 2 * 9) / 10; the edges of windows cut some.
+    assert dispersion(bursts(2.0, 10, 0.001)) == pytest.approx(1 + 99 / 10, rel=0.15)
+    assert dispersion(bursts(2.0, 1)) == pytest.approx(1, rel=0.15)
+
+
+def test_asked_at_its_mean_gap_a_source_wastes_by_its_kind():
+    """A regular source nothing, a random one exp(-1), bursts that are over at once exp(-1 / burst): all of one rate."""
+    shares = [
+        theory.wasted_fraction_given(schedule.times(20_000), 0.5, 20_000)
+        for schedule in (every(0.5), poisson(2.0), bursts(2.0, 10, 0.0001))
+    ]
+    assert shares[0] == pytest.approx(0, abs=1e-4)
+    assert shares[1:] == pytest.approx([math.exp(-1), math.exp(-0.1)], abs=0.01)
+
+
+def test_a_burst_has_its_first_update():
+    """Fewer than one update in a burst is refused by name."""
+    with pytest.raises(ValueError, match="at least 1"):
+        bursts(2, 0.5)
+
+
 def test_another_seed_is_other_luck():
     """A seed changes what is random, and nothing else."""
     assert poisson(2).with_seed(5) == poisson(2, seed=5) != poisson(2, seed=6)
     assert every(2).with_seed(5) == every(2)
     assert earthquakes(10).with_seed(5).start_s != earthquakes(10).with_seed(6).start_s
     assert earthquakes(10).with_seed(5).seed == 5
+    assert bursts(2, 4, 0.7).with_seed(5) == bursts(2, 4, 0.7, seed=5) != bursts(2, 4, 0.7, seed=6)
 
 
 def test_the_catalogue_is_the_file():
@@ -97,7 +140,14 @@ def test_a_replay_starts_where_it_is_told_and_goes_on_after_the_week():
 
 
 @pytest.mark.parametrize(
-    "schedule", [every(0.3), poisson(5.0, seed=8), earthquakes(5000, 777.5), earthquakes(9).with_seed(4)]
+    "schedule",
+    [
+        every(0.3),
+        poisson(5.0, seed=8),
+        bursts(5.0, 4, 0.7, seed=8),
+        earthquakes(5000, 777.5),
+        earthquakes(9).with_seed(4),
+    ],
 )
 def test_a_recipe_makes_the_same_schedule_in_another_process(schedule):
     """What is told as JSON is read back as the same schedule."""
@@ -108,7 +158,7 @@ def test_a_recipe_makes_the_same_schedule_in_another_process(schedule):
 
 def test_every_kind_of_schedule_is_a_row():
     """The registry has each class under its own name, and each says what it is and makes itself from few words."""
-    assert {"every", "poisson", "earthquakes"} <= set(SCHEDULES)
+    assert {"every", "poisson", "bursts", "earthquakes"} <= set(SCHEDULES)
     for kind, row in SCHEDULES.items():
         assert row.kind == kind
         assert issubclass(row, Schedule)
@@ -129,6 +179,9 @@ def test_an_option_is_found_by_the_name_that_argparse_gives_it():
     [
         (every, 0),
         (poisson, -1),
+        (bursts, 0),
+        (lambda spread_s: bursts(1, spread_s=spread_s), 0),
+        (lambda burst: bursts(1, burst), float("nan")),
         (poisson, float("nan")),
         (earthquakes, float("inf")),
         (every, "1"),

@@ -7,6 +7,7 @@ The rooms in their order; each knows only those above it, which a test proves.
 
     workload        what a run asks for: Workload, its defaults, phases and poll times
     catalogue       the running example: one real week of earthquakes
+    moments         how those of a bursty source are drawn, and those of a table read
     updates         Update, and the schedules: one class and one row each
     theory          what each transport should cost
     tasks           tasks that do not get lost, servers that outlast a cell

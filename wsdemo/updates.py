@@ -9,9 +9,7 @@ way from one process to another, follow from the class.
 
 from __future__ import annotations
 
-import csv
 import itertools
-import json
 import math
 import random
 from abc import ABC, abstractmethod
@@ -25,10 +23,13 @@ from wsdemo.catalogue import Data as Data
 from wsdemo.catalogue import Moment as Moment
 from wsdemo.catalogue import catalogue as catalogue
 from wsdemo.catalogue import week_s as week_s
+from wsdemo.moments import in_bursts, is_number, read_table
 
 DEFAULT_SEED = 1
 DEFAULT_RATE_PER_S = 2.0
 DEFAULT_SPEED = 240.0
+DEFAULT_BURST = 10.0
+DEFAULT_SPREAD_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,10 @@ RATE = Option("--rate", float, "R", f"updates a second (default: {DEFAULT_RATE_P
 SPEED = Option("--speed", float, "S", f"seconds of the week a second (default: {DEFAULT_SPEED:g})")
 START = Option("--start", float, "SECONDS", "where in the week to start (default: 0)")
 SEED = Option("--seed", int, "K", "other luck: another draw of the gaps, another part of the week")
+BURST = Option("--burst", float, "N", f"updates in a burst, on average (default: {DEFAULT_BURST:g})")
+SPREAD = Option(
+    "--spread", float, "SECONDS", f"from a burst's first to another, on average (default: {DEFAULT_SPREAD_S:g})"
+)
 FILE = Option("--file", str, "MOMENTS.csv", "a table with the column at_s (seconds after the start); others are data")
 
 
@@ -170,6 +175,40 @@ class Poisson(Schedule):
 
 
 @dataclass(frozen=True)
+class Bursts(Schedule):
+    """Bursts that nobody can foresee, as shocks with their aftershocks come: `moments.in_bursts`.
+
+    burst: updates in one, on average, the first included; spread_s: from the first to another, on average.
+    """
+
+    rate_per_s: float = DEFAULT_RATE_PER_S
+    burst: float = DEFAULT_BURST
+    spread_s: float = DEFAULT_SPREAD_S
+    seed: int = DEFAULT_SEED
+    kind: ClassVar[str] = "bursts"
+    help: ClassVar[str] = "in bursts, as aftershocks and replies come"
+    options: ClassVar[tuple[Option, ...]] = (RATE, BURST, SPREAD, SEED)
+
+    def __post_init__(self) -> None:
+        _positive(rate_per_s=self.rate_per_s, burst=self.burst, spread_s=self.spread_s)
+        if self.burst < 1:
+            raise ValueError(f"burst must be at least 1, since its first update counts, not {self.burst!r}")
+
+    @classmethod
+    def from_options(cls, given: Mapping[str, Any]) -> Bursts:
+        burst, spread_s = given.get("burst", DEFAULT_BURST), given.get("spread", DEFAULT_SPREAD_S)
+        return cls(_rate(given), burst, spread_s, given.get("seed", DEFAULT_SEED))
+
+    def moments(self) -> Iterator[Moment]:
+        at_s = in_bursts(random.Random(self.seed), self.rate_per_s, self.burst, self.spread_s)
+        return ((moment_s, {"n": n}) for n, moment_s in enumerate(at_s, start=1))
+
+    def with_seed(self, seed: int) -> Bursts:
+        """Return the same bursts at other moments."""
+        return replace(self, seed=seed)
+
+
+@dataclass(frozen=True)
 class Earthquakes(Schedule):
     """The real week of earthquakes, `speed` times as fast, from `start_s` seconds into the week; then it begins again.
 
@@ -185,7 +224,7 @@ class Earthquakes(Schedule):
 
     def __post_init__(self) -> None:
         _positive(speed=self.speed)
-        if not (_is_number(self.start_s) and 0 <= self.start_s < week_s()):
+        if not (is_number(self.start_s) and 0 <= self.start_s < week_s()):
             raise ValueError(f"start_s must lie inside the week, between 0 and {week_s():.0f} s, not {self.start_s!r}")
 
     @classmethod
@@ -245,7 +284,7 @@ class File(Schedule):
         return iter(self.rows)
 
 
-SCHEDULES: dict[str, type[Schedule]] = {row.kind: row for row in (Every, Poisson, Earthquakes, File)}
+SCHEDULES: dict[str, type[Schedule]] = {row.kind: row for row in (Every, Poisson, Bursts, Earthquakes, File)}
 """The registry: a new schedule is one class above and one row here."""
 
 
@@ -259,6 +298,14 @@ def poisson(rate_per_s: float, seed: int = DEFAULT_SEED) -> Poisson:
     """Return a schedule whose gaps are exponential with mean `1 / rate_per_s`: changes that nobody can foresee."""
     _positive(rate_per_s=rate_per_s)
     return Poisson(float(rate_per_s), seed)
+
+
+def bursts(
+    rate_per_s: float, burst: float = DEFAULT_BURST, spread_s: float = DEFAULT_SPREAD_S, seed: int = DEFAULT_SEED
+) -> Bursts:
+    """Return a schedule of `rate_per_s` updates a second that come `burst` at a time, `spread_s` after the first."""
+    _positive(rate_per_s=rate_per_s, spread_s=spread_s)
+    return Bursts(float(rate_per_s), float(burst), float(spread_s), seed)
 
 
 def earthquakes(speed: float = DEFAULT_SPEED, start_s: float = 0.0) -> Earthquakes:
@@ -277,45 +324,12 @@ def from_file(path: str | Path) -> File:
     What reads as a number is one, everything else is text. Raises ValueError, naming the line, for a table that is
     none, OSError if the file cannot be read.
     """
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
-        try:
-            rows = tuple(_rows(csv.DictReader(file, strict=True)))
-        except (csv.Error, UnicodeDecodeError, ValueError) as error:
-            raise ValueError(f"{path} is no table of moments: {error}") from error
-    if not rows:
-        raise ValueError(f"{path} has no moments: below the heading at_s each line is one update")
-    return File(str(path), rows)
+    return File(str(path), read_table(path))
 
 
 def from_recipe(recipe: Mapping[str, Any]) -> Schedule:
     """Return the schedule of which `Schedule.recipe` is."""
     return SCHEDULES[recipe["kind"]](**{name: value for name, value in recipe.items() if name != "kind"})
-
-
-def _rows(table: csv.DictReader[str]) -> Iterator[Moment]:
-    """Yield the moments of a table. Raises ValueError, naming the line, where one is none."""
-    if "at_s" not in (table.fieldnames or ()):
-        raise ValueError(f"its columns are {', '.join(table.fieldnames or ['(none)'])}, and none of them is at_s")
-    before_s = 0.0
-    for row in table:
-        if None in row or None in row.values():
-            raise ValueError(f"line {table.line_num} does not have as many fields as the heading")
-        at_s = _value(row.pop("at_s"))
-        if not _is_number(at_s) or at_s < before_s:
-            raise ValueError(
-                f"line {table.line_num}: at_s must be seconds after the start, in ascending order, not {at_s!r}"
-            )
-        before_s = float(at_s)
-        yield before_s, {name: _value(text) for name, text in row.items()}
-
-
-def _value(text: str) -> Any:
-    """Return what a field of a table says: a number if it is one in JSON, otherwise its text."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    return value if _is_number(value) else text
 
 
 def _rate(given: Mapping[str, Any]) -> float:
@@ -325,11 +339,7 @@ def _rate(given: Mapping[str, Any]) -> float:
     return rate
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _positive(**values: float) -> None:
     for name, value in values.items():
-        if not (_is_number(value) and value > 0):
+        if not (is_number(value) and value > 0):
             raise ValueError(f"{name} must be a number above 0, not {value!r}")
