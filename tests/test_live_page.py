@@ -19,6 +19,7 @@ from patience import patient
 
 from wsdemo.live import PAGE, server, sessions
 from wsdemo.live.server import LiveServer
+from wsdemo.theory import long_poll_latency_mean, long_polls
 from wsdemo.transports import TRANSPORTS, polling
 from wsdemo.workload import LONG_POLL_TIMEOUT_S, Workload, polls_due
 
@@ -89,7 +90,7 @@ def predicted(page, habit, moment=MOMENT, times=TIMES, since_s=0.0):
             const hadSeq = times.filter((atS) => atS < sinceS).length;
             const walk = new Walk({ sinceS, intervalS: moment.intervalS }, { hadSeq, knownSeq: hadSeq });
             walk.connect(sinceS);
-            times.forEach((atS, i) => [schedule, walk].forEach((one) => one.learn(i + 1, atS)));
+            times.forEach((atS, i) => [schedule, walk].forEach((one) => one.learn(i + 1, atS, moment.delayS)));
             return predict(habit, { schedule, walk, ...moment });
         }""",
         [habit, moment, times, since_s],
@@ -218,6 +219,32 @@ def test_theory_of_a_long_poll_goes_on_across_a_change(page):
     for case, found, (requests, timeouts) in zip(cases, page.evaluate(WALKS, cases), expected, strict=True):
         assert (found["requests"], found["wasted"]) == (requests, pytest.approx(timeouts / requests)), case
     assert sum(timeouts > 0 for _, timeouts in expected) > 100
+
+
+def held_cases():
+    """Schedules by seed, sparse, dense and in bursts; ways of nothing up to longer than the gaps; many a timeout."""
+    for seed in range(60):
+        chance = random.Random(seed)
+        starts = [chance.uniform(0, 120) for _ in range(seed % 20)]
+        size, within_s = chance.choice([(1, 0), (4, 0.05), (3, 0)])
+        times = sorted(start + chance.uniform(0, within_s) for start in starts for _ in range(size))
+        yield times, chance.choice([0.0, 0.003, 0.05, 0.7]), 125 + chance.uniform(0, 100)
+
+
+def test_theory_of_long_polls_is_the_packages_walk(page):
+    """The same requests, timeouts and mean wait, also where updates share an answer, and once for a wrong delay."""
+    wrong = 0
+    for times, delay_s, now_s in held_cases():
+        found = predicted(page, "held", MOMENT | {"nowS": now_s, "delayS": delay_s}, times)
+        walk = long_polls(times, now_s, LONG_POLL_TIMEOUT_S, delay_s, now_s)
+        case = times, delay_s, now_s
+        assert found["requests"] == walk.requests, case
+        assert found["wasted"] == pytest.approx(walk.wasted / walk.requests), case
+        assert found["latency"] == pytest.approx(delay_s + (walk.mean_s or 0)), case
+        other = long_polls(times, now_s, LONG_POLL_TIMEOUT_S, delay_s / 2, now_s)
+        wrong += found["requests"] != other.requests
+    assert wrong > 5
+    assert found["law"] == pytest.approx(long_poll_latency_mean(MOMENT["ratePerS"], LONG_POLL_TIMEOUT_S, delay_s))
 
 
 SIDE = """async ([habit, answers]) => {

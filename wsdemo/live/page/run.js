@@ -173,7 +173,7 @@ export class Run {
   #learn({ seq, atS }) {
     const isNew = this.schedule.learn(seq, atS);
     if (isNew) {
-      SIDES.forEach((name) => this.sides[name].walk.learn(seq, atS));
+      SIDES.forEach((name) => this.sides[name].walk.learn(seq, atS, this.delayS));
     }
     return isNew;
   }

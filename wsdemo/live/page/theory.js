@@ -66,6 +66,12 @@ export class Walk {
   #timeouts = 0;
   #early = false;
   #settled = false;
+  /** When the newest long poll reaches the server, and whether news waits there for it; when the last had its answer. */
+  #arrivesS = null;
+  #isAwaited = false;
+  #answeredS = -Infinity;
+  /** How long updates waited between two long polls. */
+  #between = { count: 0, sumS: 0, mostS: 0 };
 
   constructor({ sinceS, intervalS }, { hadSeq, knownSeq, askedS = sinceS }) {
     Object.assign(this, { sinceS, intervalS, hadSeq, beforeSeq: knownSeq, askedS });
@@ -80,10 +86,11 @@ export class Walk {
     }
     this.connects += 1;
     this.askedS = nowS;
+    this.#arrivesS = null;
   }
 
-  /** Take over an update that is new to both sides. */
-  learn(seq, atS) {
+  /** Take over an update that is new to both sides. delayS: the way from one end to the other, as far as it is known. */
+  learn(seq, atS, delayS = 0) {
     if (atS < this.sinceS) {
       this.beforeSeq = Math.max(this.beforeSeq, seq);
       return;
@@ -91,9 +98,7 @@ export class Walk {
     if (atS < this.askedS) {
       this.#early = true; // it was there before the question
     } else {
-      this.#answers += 1;
-      this.#timeouts += Math.floor((atS - this.askedS) / LONG_POLL_TIMEOUT_S);
-      this.askedS = atS;
+      this.#answer(atS, delayS);
     }
     const poll = Math.max(0, Math.ceil((atS - this.sinceS) / this.intervalS - 0.5));
     if (poll > this.#next.poll) {
@@ -117,15 +122,54 @@ export class Walk {
     return { useful, ...add({ ...this.#waited }, next) };
   }
 
-  /** What a side that holds one question after the other should have asked, {requests, timeouts}. */
-  held(nowS) {
-    const timeouts = this.#timeouts + Math.max(0, Math.floor((nowS - this.askedS) / LONG_POLL_TIMEOUT_S));
-    return { requests: this.connects + this.#atOnce + this.#answers + timeouts, timeouts };
+  /**
+   * What a side that holds one question after the other should have asked, {requests, timeouts, count, sumS}: the waits
+   * of `count` updates. An answer counts, and the question after it, once it is there.
+   */
+  held(nowS, delayS = 0) {
+    let [arrivesS, isAwaited] = this.#newest(delayS);
+    const { count, sumS } = this.#between;
+    const coming = Number(Math.max(this.#answeredS, isAwaited ? arrivesS : -Infinity) + delayS > nowS);
+    if (isAwaited) {
+      arrivesS += 2 * delayS;
+    }
+    const timeouts = this.#timeouts + timeoutsBy(nowS - delayS, arrivesS, delayS);
+    return { requests: this.connects + this.#atOnce + this.#answers - coming + timeouts, timeouts, count, sumS };
   }
 
   /** How many long polls since it connected were answered at once, by what there was before them: one or none. */
   get #atOnce() {
     return Number(this.#early || (this.behind && !this.#settled));
+  }
+
+  /** When the newest long poll reaches the server, and whether it is answered at once there. */
+  #newest(delayS) {
+    return this.#arrivesS === null ? [this.askedS + delayS, this.#atOnce > 0] : [this.#arrivesS, this.#isAwaited];
+  }
+
+  /** An update answers the question that is held, or waits for the next one, which carries all that came meanwhile. */
+  #answer(atS, delayS) {
+    let [arrivesS, isAwaited] = this.#newest(delayS);
+    const isWithTheLast = atS === this.#answeredS;
+    if (isAwaited && atS > arrivesS) {
+      this.#answeredS = arrivesS;
+      [arrivesS, isAwaited] = [arrivesS + 2 * delayS, false];
+    }
+    const timeouts = isWithTheLast ? 0 : timeoutsBy(atS, arrivesS, delayS, true);
+    this.#timeouts += timeouts;
+    arrivesS += timeouts * (LONG_POLL_TIMEOUT_S + 2 * delayS);
+    this.#answers += Number(!isAwaited && !isWithTheLast);
+    if (isWithTheLast) {
+      add(this.#between, { count: 1, sumS: 0, mostS: 0 });
+    } else if (atS > arrivesS) {
+      add(this.#between, { count: 1, sumS: 0, mostS: 0 });
+      this.#answeredS = atS;
+      arrivesS = atS + 2 * delayS;
+    } else {
+      add(this.#between, { count: 1, sumS: arrivesS - atS, mostS: arrivesS - atS });
+      isAwaited = true;
+    }
+    [this.#arrivesS, this.#isAwaited] = [arrivesS, isAwaited];
   }
 
   #wait(poll, atS) {
@@ -136,6 +180,12 @@ export class Walk {
     this.#useful += Number(this.#next.count > 0 && this.#next.poll > 0);
     add(this.#waited, this.#next);
   }
+}
+
+/** How many long polls end without news by a moment, if the first arrives at `arrivesS`; `strictly` before it. */
+function timeoutsBy(nowS, arrivesS, delayS, strictly = false) {
+  const passed = (nowS - arrivesS - LONG_POLL_TIMEOUT_S) / (LONG_POLL_TIMEOUT_S + 2 * delayS);
+  return Math.max(0, strictly ? Math.ceil(passed) : Math.floor(passed) + 1);
 }
 
 function add(sums, { count, sumS, mostS }) {
@@ -165,13 +215,16 @@ const EXPECTED = {
     };
   },
   held: ({ walk, nowS, ratePerS, delayS }) => {
-    const { requests, timeouts } = walk.held(nowS);
+    const { requests, timeouts, count, sumS } = walk.held(nowS, delayS);
+    const gapS = 2 * delayS;
+    const silentS = -Math.expm1(-ratePerS * LONG_POLL_TIMEOUT_S) / ratePerS; // until an update or the timeout
+    const cycleS = gapS + Math.exp(-ratePerS * gapS) * silentS;
     return {
       requests,
       wasted: requests > 0 ? timeouts / requests : null,
       poisson: Math.exp(-ratePerS * LONG_POLL_TIMEOUT_S),
-      latency: delayS,
-      law: delayS,
+      latency: delayS + (count > 0 ? sumS / count : 0),
+      law: delayS + gapS * delayS / cycleS,
       worst: 3 * delayS, // an update that comes between two requests waits for two transits more (RFC 6202)
     };
   },
