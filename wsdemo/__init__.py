@@ -27,6 +27,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     serve           a server in a process of its own
     words           numbers as people read them
     progress        the bar that long work shows
+    rehearse        what a transport takes on this machine, tried before a run
     table           the headline table, its figures and their form
     result          Measurement and Comparison: what was measured
     measure         measure() and compare()

@@ -11,18 +11,21 @@ import os
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import psutil
 
 from wsdemo.limits import check_connections
 from wsdemo.processes.children import Child
+from wsdemo.processes.cpu import cpu_s, in_ticks
 from wsdemo.processes.jobs import ClientsJob, ClientsReady, ClientsTally, Counters, Stall, Start, Tally
 from wsdemo.processes.stalls import Watch, together
 from wsdemo.progress import progress as progress_bar
+from wsdemo.rehearse import processes_for, rehearse, update_bytes
 from wsdemo.result import Comparison, Heard, Measurement, Poll
 from wsdemo.serve import Server
+from wsdemo.theory.calibration import Calibration
 from wsdemo.transports import Transport, find, paces_of
 from wsdemo.updates import Schedule, earthquakes
 from wsdemo.words import duration, listed
@@ -36,8 +39,6 @@ from wsdemo.workload import (
     phases,
 )
 
-CLIENTS_A_PROCESS = 10
-MOST_PROCESSES = 4
 MANY_CLIENTS = 100
 """Above this, push latency measures the clients' own processes, which wake them one after the other."""
 _MOST_UPDATES, _MOST_POLLS, _MOST_DELIVERIES = 100_000, 1_000_000, 2_000_000
@@ -54,6 +55,7 @@ async def measure(
     duration_s: float = DEFAULT_DURATION_S,
     seed: int | None = None,
     pace: Pace | None = None,
+    rehearsal: bool = True,
     progress: bool = True,
 ) -> Measurement:
     """Run one transport on a fresh server and return what it cost, beside what theory predicts.
@@ -62,7 +64,9 @@ async def measure(
     clients: how many readers; interval_s: seconds between polls of one client; duration_s: updates and counted polls
     fall before this moment, and one further interval lets every client hear the last ones; seed: other luck for the
     schedule (`Schedule.with_seed`); pace: how often the server speaks in silence, and at the most (default: as servers
-    do); progress: whether to show a bar. Takes about `duration_s + interval_s + 2` seconds.
+    do); rehearsal: whether to try first what the transport takes on this machine (`rehearse`, some seconds, once a
+    session), without which theory has no bytes, no CPU and no latency of push; progress: whether to show a bar. Takes
+    about `duration_s + interval_s + 2` seconds.
 
     Raises ValueError before anything starts if the arguments cannot be run; `children.ChildFailed` if a process dies.
     """
@@ -72,8 +76,11 @@ async def measure(
         schedule = schedule.with_seed(seed)
     work = _workload(schedule, clients, interval_s, duration_s)
     (own,) = paces_of([row], pace or DEFAULT_PACE)
+    found = await rehearse(row, progress=progress) if rehearsal else None
+    if found is not None:
+        work = replace(work, update_bytes=update_bytes(schedule, work.duration_s))
     seen = await _run(row, schedule, work, own, progress)
-    return _evaluate(row, schedule, work, seen)
+    return _evaluate(row, schedule, work, seen, found, own)
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,7 @@ class _Seen:
     delay_s: float
     readers: list[Tally]
     opening: Counters
+    held: int
     counters: Counters
     cpu_s: float
     peak_rss_bytes: int
@@ -104,6 +112,7 @@ async def _run(row: Transport, schedule: Schedule, work: Workload, pace: Pace, p
     )
     crowds: list[Child] = []
     own = Watch()
+    half_way: asyncio.Task[int] | None = None
     try:
         await server.start()
         shares = _spread(phases(work.clients, work.interval_s))
@@ -117,7 +126,9 @@ async def _run(row: Transport, schedule: Schedule, work: Workload, pace: Pace, p
         for crowd in crowds:
             crowd.tell(start)
         run_s = work.duration_s + work.interval_s
+        half_way = asyncio.create_task(_open_at(server, start["start_ns"] + round(work.duration_s / 2 * 1e9)))
         cpu_s, peak_rss_bytes = await _watch(server.pid, start["start_ns"], run_s, row.label, progress)
+        held = await half_way
         tallies: list[ClientsTally] = [await crowd.answer() for crowd in crowds]
         counters = await server.counters()
         stalls = {"this process": own.stop(), "the server": await server.stalls()}
@@ -128,9 +139,17 @@ async def _run(row: Transport, schedule: Schedule, work: Workload, pace: Pace, p
             crowd.kill()
         server.kill()
         own.stop()
+        if half_way is not None:
+            half_way.cancel()
     delay_s = statistics.fmean(answer["delay_s"] for answer in ready)
     readers = _gathered([tally["readers"] for tally in tallies])
-    return _Seen(delay_s, readers, opening, counters, cpu_s, peak_rss_bytes, _since(start["start_ns"], stalls))
+    return _Seen(delay_s, readers, opening, held, counters, cpu_s, peak_rss_bytes, _since(start["start_ns"], stalls))
+
+
+async def _open_at(server: Server, at_ns: int) -> int:
+    """Return how many connections are open at the server at a moment of the run."""
+    await asyncio.sleep(max(0, at_ns - time.perf_counter_ns()) / 1e9)
+    return (await server.counters())["open_now"]
 
 
 def _name(number: int, crowds: Sequence[Child]) -> str:
@@ -164,6 +183,7 @@ async def compare(
     duration_s: float = DEFAULT_DURATION_S,
     seed: int | None = None,
     pace: Pace | None = None,
+    rehearsal: bool = True,
     progress: bool = True,
 ) -> Comparison:
     """Measure several transports one after the other on the same workload. Arguments and errors as for `measure`.
@@ -184,6 +204,7 @@ async def compare(
             interval_s=interval_s,
             duration_s=duration_s,
             pace=one,
+            rehearsal=rehearsal,
             progress=progress,
         )
         for row, one in zip(rows, paces, strict=True)
@@ -193,7 +214,7 @@ async def compare(
 
 def _spread(phases_s: list[float]) -> list[list[float]]:
     """Deal the clients out to as many processes as help: ten to each, but not more processes than cores."""
-    processes = max(1, min(os.cpu_count() or 1, MOST_PROCESSES, len(phases_s) // CLIENTS_A_PROCESS))
+    processes = processes_for(len(phases_s))
     return [phases_s[number::processes] for number in range(processes)]
 
 
@@ -231,18 +252,19 @@ async def _watch(pid: int, t0_ns: int, run_s: float, label: str, show: bool) -> 
     process = psutil.Process(pid)
     peak_rss = process.memory_info().rss
     await asyncio.sleep((t0_ns - time.perf_counter_ns()) / 1e9)
-    before = process.cpu_times()
+    before_s = cpu_s(pid)
     with progress_bar(run_s, label, show=show) as bar:
         while (elapsed_s := (time.perf_counter_ns() - t0_ns) / 1e9) < run_s:
             bar.update(elapsed_s - bar.n)
             await asyncio.sleep(min(0.2, run_s - elapsed_s))
             peak_rss = max(peak_rss, process.memory_info().rss)
-    after = process.cpu_times()
-    # Each difference by itself: the rounding of one long sum can end below zero.
-    return (after.user - before.user) + (after.system - before.system), peak_rss
+    return cpu_s(pid) - before_s, peak_rss
 
 
-def _evaluate(row: Transport, schedule: Schedule, work: Workload, seen: _Seen) -> Measurement:
+def _evaluate(
+    row: Transport, schedule: Schedule, work: Workload, seen: _Seen, found: Calibration | None, pace: Pace
+) -> Measurement:
+    delay_s = seen.delay_s if found is None else found.delay_s
     asked = tuple(
         Poll(client, at_s, wasted)
         for client, reader in enumerate(seen.readers)
@@ -259,7 +281,7 @@ def _evaluate(row: Transport, schedule: Schedule, work: Workload, seen: _Seen) -
         clients=work.clients,
         interval_s=work.interval_s,
         duration_s=work.duration_s,
-        delay_s=seen.delay_s,
+        delay_s=delay_s,
         requests=len(asked),
         wasted=sum(poll.wasted is True for poll in asked),
         published=len(work.at_s),
@@ -276,11 +298,20 @@ def _evaluate(row: Transport, schedule: Schedule, work: Workload, seen: _Seen) -
         server_peak_rss_bytes=seen.peak_rss_bytes,
         client_requests=sum(len(reader["requests"]) for reader in seen.readers),
         server_requests=seen.counters["requests"],
-        predicted=row.predict(work, seen.delay_s),
+        predicted=row.predict(work, delay_s, found, pace),
+        held_connections=seen.held,
+        heartbeats=seen.counters["heartbeats"] - seen.opening["heartbeats"],
+        segments=_segments(seen),
         polls=asked,
         heard=heard,
         notes=tuple(_notes(row, work, seen, asked)),
     )
+
+
+def _segments(seen: _Seen) -> int | None:
+    """Return the TCP segments of the run, both ways, opening included; None where the system does not count them."""
+    sent, received = seen.counters["segments_sent"], seen.counters["segments_received"]
+    return None if sent is None or received is None else sent + received
 
 
 def _notes(row: Transport, work: Workload, seen: _Seen, asked: Sequence[Poll]) -> Iterator[str]:
@@ -302,6 +333,8 @@ def _notes(row: Transport, work: Workload, seen: _Seen, asked: Sequence[Poll]) -
     if due and (due - left_out != len(asked) or failures < sum(poll.wasted is None for poll in asked)):
         answered = sum(poll.wasted is not None for poll in asked)
         yield f"{due} polls were due, {len(asked)} made, {answered} answered: this machine could not keep the timetable"
+    if in_ticks(os.getpid()):
+        yield "this system counts CPU in steps of 10 ms or more: small figures of server CPU say next to nothing"
     if row.habit != "asks" and work.clients > MANY_CLIENTS:
         yield (
             f"{work.clients} clients share a few processes, which wake them one by one: "

@@ -17,6 +17,19 @@ from wsdemo.theory import Prediction
 from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import Schedule
 
+PREDICTED = (
+    "requests",
+    "wasted",
+    "latency_mean_s",
+    "latency_p50_s",
+    "latency_p95_s",
+    "bytes_sent",
+    "bytes_received",
+    "held_connections",
+    "server_cpu_s",
+)
+"""What theory says to each run in JSON: a number, or None with the reason in the notes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Poll:
@@ -48,7 +61,9 @@ class Measurement:
     closing of the connections included; opening_bytes_*: the part before the clock started. connections: accepted by
     the server. server_cpu_s: CPU seconds of the server process while the clock ran; server_peak_rss_bytes: its
     resident memory at the most. client_requests, server_requests: every HTTP exchange, counted on either side.
-    delay_s: the bare one-way delay `d`, measured in the same run. notes: what a reader of the numbers must know.
+    delay_s: the bare one-way delay `d`, probed at the pace of the news. notes: what a reader of the numbers must know.
+    held_connections: open at the server at the end of the run; heartbeats: what it said only to keep lines open;
+    segments: of TCP, both ways, None where the system does not count them.
     """
 
     transport: str
@@ -78,6 +93,9 @@ class Measurement:
     polls: tuple[Poll, ...] = field(repr=False)
     heard: tuple[Heard, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
+    held_connections: int | None = None
+    heartbeats: int = 0
+    segments: int | None = None
 
     @property
     def label(self) -> str:
@@ -95,6 +113,26 @@ class Measurement:
     def latency_percentile_s(self, percent: float) -> float:
         """Return a percentile (0 to 100) of the latency in seconds, NaN if there was no delivery."""
         return float(np.percentile(self.latency_s, percent)) if len(self.latency_s) else math.nan
+
+    @property
+    def percentiles_known(self) -> tuple[int, ...]:
+        """Which of 50, 95 and 99 this run can tell: a push has one sample an update, not one a reader."""
+        return tuple(one for one in (50, 95, 99) if one < 99 or self.family == "pull" or self.published >= 100)
+
+    @property
+    def family(self) -> str:
+        return TRANSPORTS[self.transport].family
+
+    @property
+    def opening_bytes(self) -> int:
+        """The bytes of the openings, both ways: before the clock started."""
+        return self.opening_bytes_sent + self.opening_bytes_received
+
+    @property
+    def flow_bytes_per_delivery(self) -> float:
+        """All bytes, both ways, without the openings, per delivery; NaN if there was none."""
+        flow = self.bytes_sent + self.bytes_received - self.opening_bytes
+        return flow / self.deliveries if self.deliveries else math.nan
 
     @property
     def bytes_per_delivery(self) -> float:
@@ -115,16 +153,33 @@ class Measurement:
             "duplicates": self.duplicates,
             "latency_s": {
                 "mean": _finite(self.latency_mean_s),
-                **{f"p{percent}": _finite(self.latency_percentile_s(percent)) for percent in (50, 95, 99)},
+                **{f"p{percent}": self._percentile_or_none(percent) for percent in (50, 95, 99)},
                 "predicted_mean": self.predicted.latency_mean_s,
             },
             "bytes_sent": self.bytes_sent,
             "bytes_received": self.bytes_received,
+            "opening_bytes": self.opening_bytes,
             "connections": self.connections,
+            "held_connections": self.held_connections,
+            "heartbeats": self.heartbeats,
+            "segments": self.segments,
             "server_cpu_s": self.server_cpu_s,
             "server_peak_rss_bytes": self.server_peak_rss_bytes,
-            "notes": list(self.notes),
+            "predicted": {name: _number(getattr(self.predicted, name)) for name in PREDICTED},
+            "predicted_within": {name: self.predicted.within.get(name, 0.0) for name in PREDICTED},
+            "notes": [*self.notes, *self._unknown()],
         }
+
+    def _percentile_or_none(self, percent: int) -> float | None:
+        return _finite(self.latency_percentile_s(percent)) if percent in self.percentiles_known else None
+
+    def _unknown(self) -> Iterator[str]:
+        """Yield why a number is not there."""
+        for name in PREDICTED:
+            if _number(getattr(self.predicted, name)) is None:
+                yield f"predicted {name}: unknown, {self.predicted.reasons.get(name, 'there is nothing to predict')}"
+        if 99 not in self.percentiles_known:
+            yield f"p99: unknown, since {self.published} updates are not the hundred that it takes"
 
     def __str__(self) -> str:
         return table.text((self,))
@@ -187,6 +242,10 @@ class Comparison:
 
     def _repr_html_(self) -> str:
         return table.markup(self.measurements)
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None else _finite(value)
 
 
 def _finite(value: float) -> float | None:

@@ -229,11 +229,15 @@ class Server:
 
     async def counters(self, name: str | None = None) -> Counters:
         """Return the server's own counters for one transport: the fields of `meter.Meter`."""
-        return (await self._ask({}))["meters"][name or self.names[0]]
+        return (await self.look())["meters"][name or self.names[0]]
+
+    async def look(self) -> ServerCounters:
+        """Return all that the server tells at this moment: its counters, its feed's seq, its stalls."""
+        return await self._ask({})
 
     async def stalls(self) -> list[Stall]:
         """Return when the server stood still since `begin`; see `stalls.Watch`."""
-        return (await self._ask({}))["stalls"]
+        return (await self.look())["stalls"]
 
     async def stop(self) -> None:
         """End the process and wait until it is gone. Stopping again changes nothing."""

@@ -7,6 +7,7 @@ measurement must have (`Run`), not where it comes from, so that a result can sho
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -61,6 +62,16 @@ class Run(Protocol):
     @property
     def predicted(self) -> Prediction: ...
     @property
+    def delay_s(self) -> float: ...
+    @property
+    def opening_bytes(self) -> int: ...
+    @property
+    def flow_bytes_per_delivery(self) -> float: ...
+    @property
+    def held_connections(self) -> int | None: ...
+    @property
+    def percentiles_known(self) -> tuple[int, ...]: ...
+    @property
     def notes(self) -> tuple[str, ...]: ...
     def latency_percentile_s(self, percent: float) -> float: ...
 
@@ -74,31 +85,78 @@ class Row:
     theory: Callable[[Run], str] = lambda _: ""
 
 
+def _said(name: str, kind: Callable[[float], str]) -> Callable[[Run], str]:
+    """Return what theory says of a field, with how far off a run may be: "125 ms ±3.8 ms"; `UNKNOWN` for nothing."""
+
+    def say(run: Run) -> str:
+        value: float | None = getattr(run.predicted, name)
+        if value is None or math.isnan(value):
+            return words.UNKNOWN
+        within = run.predicted.within.get(name, 0.0)
+        return kind(value) + (f" ±{kind(within)}" if within else "")
+
+    return say
+
+
+def _percentile(percent: int) -> Callable[[Run], str]:
+    def say(run: Run) -> str:
+        return words.duration(run.latency_percentile_s(percent)) if percent in run.percentiles_known else words.UNKNOWN
+
+    return say
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{words.count(seconds * 1e3)} ms"
+
+
 ROWS = (
-    Row("requests", lambda m: words.count(m.requests), lambda m: words.count(m.predicted.requests)),
-    Row("wasted requests", lambda m: words.count(m.wasted), lambda m: f"{m.predicted.wasted:,.1f}"),
+    Row("requests", lambda m: words.count(m.requests), _said("requests", words.count)),
+    Row("wasted requests", lambda m: words.count(m.wasted), _said("wasted", words.count)),
     Row(
         "wasted share",
         lambda m: words.share(m.wasted_fraction, 2),
-        lambda m: words.share(m.predicted.wasted_fraction, 2),
+        _said("wasted_fraction", lambda share: words.share(share, 2)),
     ),
     Row("… if Poisson", lambda _: "", lambda m: words.share(m.predicted.wasted_fraction_poisson, 2)),
-    Row(
-        "mean latency", lambda m: words.duration(m.latency_mean_s), lambda m: words.duration(m.predicted.latency_mean_s)
-    ),
-    Row("p50 latency", lambda m: words.duration(m.latency_percentile_s(50))),
-    Row("p95 latency", lambda m: words.duration(m.latency_percentile_s(95))),
-    Row("p99 latency", lambda m: words.duration(m.latency_percentile_s(99))),
+    Row("mean latency", lambda m: words.duration(m.latency_mean_s), _said("latency_mean_s", words.duration)),
+    *(Row(f"p{one} latency", _percentile(one), _said(f"latency_p{one}_s", words.duration)) for one in (50, 95, 99)),
+    Row("floor d", lambda m: words.duration(m.delay_s)),
     Row("deliveries", lambda m: words.count(m.deliveries), lambda m: words.count(m.predicted.deliveries)),
     Row("missed", lambda m: words.count(m.missed), lambda _: "0"),
     Row("duplicates", lambda m: words.count(m.duplicates), lambda _: "0"),
-    Row("bytes to clients", lambda m: words.count(m.bytes_sent)),
-    Row("bytes from clients", lambda m: words.count(m.bytes_received)),
-    Row("bytes per delivery", lambda m: words.count(m.bytes_per_delivery)),
+    Row("bytes to clients", lambda m: words.count(m.bytes_sent), _said("bytes_sent", words.count)),
+    Row("bytes from clients", lambda m: words.count(m.bytes_received), _said("bytes_received", words.count)),
+    Row("bytes of openings", lambda m: words.count(m.opening_bytes), lambda m: _openings(m.predicted)),
+    Row("bytes per delivery", lambda m: words.count(m.flow_bytes_per_delivery), lambda m: _flow(m.predicted)),
     Row("connections", lambda m: words.count(m.connections), lambda m: words.count(m.clients)),
-    Row("server CPU", lambda m: f"{words.count(m.server_cpu_s * 1e3)} ms"),
-    Row("server peak memory", lambda m: words.mebibytes(m.server_peak_rss_bytes)),
+    Row("connections held", lambda m: _held(m.held_connections), _said("held_connections", words.count)),
+    Row("server CPU", lambda m: _milliseconds(m.server_cpu_s), _said("server_cpu_s", _milliseconds)),
+    Row(
+        "server peak memory",
+        lambda m: words.mebibytes(m.server_peak_rss_bytes),
+        _said("server_rss_bytes", words.mebibytes),
+    ),
 )
+
+
+def _held(connections: int | None) -> str:
+    return words.UNKNOWN if connections is None else words.count(connections)
+
+
+def _openings(said: Prediction) -> str:
+    if said.opening_bytes_sent is None or said.opening_bytes_received is None:
+        return words.UNKNOWN
+    return words.count(said.opening_bytes_sent + said.opening_bytes_received)
+
+
+def _flow(said: Prediction) -> str:
+    """Return the bytes of a delivery without the openings, and how far off they may be."""
+    if said.bytes_sent is None or said.bytes_received is None or not said.deliveries:
+        return words.UNKNOWN
+    opening = (said.opening_bytes_sent or 0.0) + (said.opening_bytes_received or 0.0)
+    within = said.within.get("bytes_sent", 0.0) + said.within.get("bytes_received", 0.0)
+    flow = (said.bytes_sent + said.bytes_received - opening) / said.deliveries
+    return f"{words.count(flow)} ±{words.count(within / said.deliveries)}"
 
 
 def title(runs: Sequence[Run]) -> str:

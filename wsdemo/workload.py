@@ -53,7 +53,8 @@ class Workload:
     """What a run asks of a transport.
 
     at_s: the update times, seconds after the start, ascending; rate_per_s: the rate of the recipe they come from;
-    duration_s: length of the run; interval_s: seconds between polls of one client; clients: how many.
+    duration_s: length of the run; interval_s: seconds between polls of one client; clients: how many; update_bytes: the
+    size of each update as it is sent, where somebody asks for bytes.
     """
 
     at_s: tuple[float, ...]
@@ -61,6 +62,7 @@ class Workload:
     duration_s: float
     interval_s: float
     clients: int
+    update_bytes: tuple[int, ...] = ()
 
 
 def phases(clients: int, interval_s: float) -> list[float]:

@@ -49,6 +49,12 @@ def _clients(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     return clients.run_child, clients.new_event_loop()
 
 
+def _rehearsal(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
+    from wsdemo.processes import clients, rehearsal
+
+    return rehearsal.run_child, clients.new_event_loop()
+
+
 def _live(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     from wsdemo import serve
     from wsdemo.live import server
@@ -62,4 +68,4 @@ def _echo(job: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     return echo.run_child, serve.new_event_loop()
 
 
-KINDS = {"server": _server, "clients": _clients, "live": _live, "echo": _echo}
+KINDS = {"server": _server, "clients": _clients, "rehearsal": _rehearsal, "live": _live, "echo": _echo}

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 
 from wsdemo.meter import Counters as Counters
 
-Kind = Literal["server", "clients", "live", "echo"]
+Kind = Literal["server", "clients", "rehearsal", "live", "echo"]
 
 
 class ServerJob(TypedDict):
@@ -97,6 +97,44 @@ class ClientsTally(TypedDict):
 
     readers: list[Tally]
     stalls: list[Stall]
+
+
+class RehearsalJob(TypedDict):
+    """What a process of clients that only try is to do: where to ask, and by which transport."""
+
+    transport: str
+    url: str
+    host: str
+    probe_port: int
+
+
+class Scene(TypedDict):
+    """The order to open so many readers, which is answered with `{}`, and to listen once that is told by a `Start`.
+
+    phases_s: as in `ClientsJob`; none for a process that has no part in it. seconds: how long they ask; rest_s: how much
+    longer they listen; probes: how many times the bare delay is probed meanwhile.
+    """
+
+    phases_s: list[float]
+    interval_s: float
+    seconds: float
+    rest_s: float
+    probes: int
+
+
+class SceneHeard(TypedDict):
+    """What was heard in a scene, before its readers leave.
+
+    heard: `(seq, latency_s, way_s)` of each delivery, the way being the time since its question was due, and both None
+    for what was published before `Start`, since it has waited for the clock; requests, wasted, answered: of all readers, answered being those with news; delays_s: of the
+    probes.
+    """
+
+    heard: list[tuple[int, float | None, float | None]]
+    requests: int
+    wasted: int
+    answered: int
+    delays_s: list[float]
 
 
 class EchoJob(TypedDict):

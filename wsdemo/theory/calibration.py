@@ -78,4 +78,3 @@ class Calibration:
         (low, dear), (high, cheap) = self.poll_cpu_s
         share = math.log(min(max(polls_per_s, low), high) / low) / math.log(high / low)
         return math.exp(math.log(dear) + share * math.log(cheap / dear))
-

@@ -1,17 +1,37 @@
-"""What theory expects of a run, transport by transport: what stands beside each measured number."""
+"""What theory expects of a run, transport by transport: what stands beside each measured number.
+
+Counts follow from the schedule and the timetable. Latency of a push, bytes, CPU and memory need the machine's own
+prices (`Calibration`), found before the clock starts; without them they are None, and the reason is said.
+"""
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+from wsdemo.theory.calibration import Both, Calibration
 from wsdemo.theory.closed import latency_mean, wasted_fraction, wasted_fraction_given
-from wsdemo.workload import LONG_POLL_TIMEOUT_S, Workload, polls_due
+from wsdemo.theory.walks import Walk, conflated, long_polls, polls
+from wsdemo.workload import DEFAULT_PACE, Pace, Workload, phases, polls_due
+
+NOT_TRIED = "what it takes on this machine was not tried beforehand"
+NO_NEWS = "nothing is published"
+
+BYTES_WITHIN, CPU_WITHIN, MEMORY_WITHIN = 0.03, 0.5, 0.1
+"""How far a run may lie from its prediction, as a share of it: by the digits in a message; by what else a processor
+does; by how memory is handed out in pages and arenas."""
+_NEAR_S = 0.005
+"""An update so near to a poll may be in its answer or in the next one's."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What theory expects of a run: totals over all clients, fractions between 0 and 1, latency in seconds."""
+    """What theory expects of a run: totals over all clients, fractions between 0 and 1, seconds, bytes of payload.
+
+    A number is None where theory has none, and `reasons` says why. within: by field, how far a run may lie from it,
+    in its own unit. bytes_*: opening included; opening_bytes_*: that part alone.
+    """
 
     requests: float
     wasted: float
@@ -20,26 +40,61 @@ class Prediction:
     deliveries: int
     latency_mean_s: float
     held_connections: int
+    latency_p50_s: float | None = None
+    latency_p95_s: float | None = None
+    latency_p99_s: float | None = None
+    bytes_sent: float | None = None
+    bytes_received: float | None = None
+    opening_bytes_sent: float | None = None
+    opening_bytes_received: float | None = None
+    server_cpu_s: float | None = None
+    server_rss_bytes: float | None = None
+    within: Mapping[str, float] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
-def polling(work: Workload, delay_s: float) -> Prediction:
-    """Predict polling: most of `clients / T` requests a second are wasted when updates are rare; latency `T/2 + d`."""
-    requests = polls_due(work.clients, work.interval_s, work.duration_s)
+def polling(work: Workload, delay_s: float, found: Calibration | None = None, pace: Pace = DEFAULT_PACE) -> Prediction:
+    """Predict polling: most of `clients / T` requests a second are wasted when updates are rare; latency `T/2 + d`.
+
+    The requests wasted and the percentiles are walked along the schedule for the clients' own phases, so that they hold
+    for a single client too; wasted_fraction is the mean over all phases.
+    """
+    walk = polls(work.at_s, phases(work.clients, work.interval_s), work.interval_s, work.duration_s)
+    near = sum(min(at_s, work.interval_s) < _NEAR_S or work.interval_s - at_s < _NEAR_S for at_s in walk.waits_s)
     fraction = wasted_fraction_given(work.at_s, work.interval_s, work.duration_s)
-    return Prediction(
-        requests=requests,
-        wasted=requests * fraction,
+    way_s = (delay_s, delay_s) if found is None else found.way_s
+    prediction = Prediction(
+        requests=polls_due(work.clients, work.interval_s, work.duration_s),
+        wasted=walk.wasted,
         wasted_fraction=fraction,
         wasted_fraction_poisson=wasted_fraction(work.rate_per_s, work.interval_s),
         deliveries=work.clients * len(work.at_s),
-        latency_mean_s=latency_mean(work.interval_s, delay_s),
-        held_connections=0,
+        latency_mean_s=latency_mean(work.interval_s, way_s[0]) if not work.at_s else (walk.mean_s or 0.0) + way_s[0],
+        held_connections=work.clients,
+        within={
+            "wasted": near + 0.5,
+            # Over all phases the share is exact in the mean; these are N of them, and each update has a first and a
+            # last poll that finds it.
+            "wasted_fraction": len(work.at_s) / max(1, polls_due(work.clients, work.interval_s, work.duration_s)),
+        },
     )
+    if found is None:
+        return _unpriced(_waits(prediction, walk, way_s, 0.1))
+    answers = walk.useful + walk.late_answers
+    # One further poll of each comes after the run; all are in the bytes.
+    empty = walk.requests + work.clients - answers
+    rate = work.clients / work.interval_s
+    cpu_s = (walk.requests + work.clients) * found.poll_cpu(rate)
+    return _priced(_waits(prediction, walk, way_s, 0.03), work, found, empty, answers, cpu_s)
 
 
-def push(work: Workload, delay_s: float) -> Prediction:
-    """Predict push: one request a client to subscribe, none wasted, latency `d`, and every connection held."""
-    return Prediction(
+def push(work: Workload, delay_s: float, found: Calibration | None = None, pace: Pace = DEFAULT_PACE) -> Prediction:
+    """Predict push: one request a client to subscribe, none wasted, and every connection held.
+
+    Latency is `c0 + s (N - 1) / 2` where the two prices are known, and `d` alone, a floor that nothing meets, where
+    they are not. A conflated stream waits as `conflated` walks.
+    """
+    prediction = Prediction(
         requests=work.clients,
         wasted=0,
         wasted_fraction=0.0,
@@ -48,25 +103,130 @@ def push(work: Workload, delay_s: float) -> Prediction:
         latency_mean_s=delay_s,
         held_connections=work.clients,
     )
+    if found is None:
+        return _unpriced(prediction)
+    walk = None
+    if pace.at_most_every_s is not None:
+        walk = conflated(work.at_s, pace.at_most_every_s, work.duration_s)
+    messages = len(work.at_s) if walk is None else walk.messages
+    prediction = _pushed(prediction, work, found, walk)
+    return _priced(prediction, work, found, 0, work.clients * messages, _push_cpu_s(messages, work, found))
 
 
-def long_polling(work: Workload, delay_s: float, timeout_s: float = LONG_POLL_TIMEOUT_S) -> Prediction:
-    """Predict long polling: one request an update, and one for each `timeout_s` without news, which is wasted.
+def long_polling(
+    work: Workload, delay_s: float, found: Calibration | None = None, pace: Pace = DEFAULT_PACE
+) -> Prediction:
+    """Predict long polling: one request an update, and one for each timeout without news, which is wasted.
 
-    Latency is `d`, one transit, but an update that comes while its reader is between two requests waits for the next
-    one: up to two transits more. Source: RFC 6202 section 2.2 ("maximum latency is over three network transits").
+    Walked along the schedule: the next request arrives two transits after an answer, and what comes in between shares
+    the next one. A transit is `d`, or, where the machine was tried, half of what it takes to answer all readers. A run
+    that ends inside a held request wastes nothing. Source: RFC 6202 section 2.2.
     """
-    times = (0.0, *work.at_s, work.duration_s)
-    gaps = [end - start for start, end in itertools.pairwise(times)]
-    timeouts = sum(int(gap // timeout_s) for gap in gaps)
-    requests = work.clients * (1 + len(work.at_s) + timeouts)
-    waits = [max(0.0, 2 * delay_s - gap) for gap in gaps[:-1]]
-    return Prediction(
+    transit_s = delay_s if found is None else max(delay_s, found.push_latency_s(work.clients, 1.0)[0] / 2)
+    walk = long_polls(work.at_s, work.duration_s, pace.hold_s, transit_s, work.duration_s + work.interval_s)
+    requests = work.clients * walk.requests
+    wait_s = walk.mean_s or 0.0
+    prediction = Prediction(
         requests=requests,
-        wasted=work.clients * timeouts,
-        wasted_fraction=work.clients * timeouts / requests,
-        wasted_fraction_poisson=wasted_fraction(work.rate_per_s, timeout_s),
+        wasted=work.clients * walk.wasted,
+        wasted_fraction=walk.wasted / walk.requests if walk.requests else 0.0,
+        wasted_fraction_poisson=wasted_fraction(work.rate_per_s, pace.hold_s),
         deliveries=work.clients * len(work.at_s),
-        latency_mean_s=delay_s + (sum(waits) / len(waits) if waits else 0.0),
+        latency_mean_s=delay_s + wait_s,
         held_connections=work.clients,
+        within={"requests": 0.25 * abs(requests - work.clients * (1 + len(work.at_s))), "wasted": work.clients},
     )
+    if found is None:
+        return _unpriced(prediction)
+    prediction = _pushed(prediction, work, found, walk)
+    answers = work.clients * walk.answers
+    cpu_s = _push_cpu_s(walk.answers, work, found)
+    return _priced(prediction, work, found, work.clients * walk.timeouts, answers, cpu_s)
+
+
+def _waits(prediction: Prediction, walk: Walk, way_s: tuple[float, float], band: float) -> Prediction:
+    """Return the prediction with the percentiles of what waits for a poll; band: a share of each."""
+    if not walk.deliveries:
+        names = ("latency_p50_s", "latency_p95_s", "latency_p99_s")
+        return replace(prediction, reasons=dict(prediction.reasons) | dict.fromkeys(names, NO_NEWS))
+    p50, p95, p99 = ((walk.quantile_s(share) or 0.0) + way_s[0] for share in (0.5, 0.95, 0.99))
+    mean_s = prediction.latency_mean_s
+    slack_s = max(way_s[1] - way_s[0], _NEAR_S)
+    within = dict(prediction.within)
+    for name, value in (
+        ("latency_mean_s", mean_s),
+        ("latency_p50_s", p50),
+        ("latency_p95_s", p95),
+        ("latency_p99_s", p99),
+    ):
+        within[name] = band * value + slack_s
+    return replace(prediction, latency_p50_s=p50, latency_p95_s=p95, latency_p99_s=p99, within=within)
+
+
+def _pushed(prediction: Prediction, work: Workload, found: Calibration, walk: Walk | None) -> Prediction:
+    """Return the prediction with the latency of a push to so many readers, behind what its updates wait."""
+    reasons = dict(prediction.reasons)
+    if not work.at_s:
+        names = ("latency_p50_s", "latency_p95_s", "latency_p99_s")
+        return replace(prediction, reasons=reasons | dict.fromkeys(names, NO_NEWS))
+    middle_s, within_s = found.push_latency_s(work.clients)
+    most_s, most_within_s = found.push_latency_s(work.clients, 0.95)
+    waits = {0.5: 0.0, 0.95: 0.0}
+    mean_s = 0.0
+    if walk is not None and walk.deliveries:
+        mean_s = walk.mean_s or 0.0
+        waits = {share: walk.quantile_s(share) or 0.0 for share in waits}
+    within = dict(prediction.within) | {
+        "latency_mean_s": within_s + 0.03 * mean_s,
+        "latency_p50_s": within_s + 0.03 * waits[0.5],
+        "latency_p95_s": most_within_s + 0.03 * waits[0.95],
+    }
+    return replace(
+        prediction,
+        latency_mean_s=middle_s + mean_s,
+        latency_p50_s=middle_s + waits[0.5],
+        latency_p95_s=most_s + waits[0.95],
+        within=within,
+        reasons=reasons | {"latency_p99_s": "the rehearsal has too few updates to know the worst in a hundred"},
+    )
+
+
+def _push_cpu_s(messages: int, work: Workload, found: Calibration) -> float:
+    return messages * (found.update_cpu_s + work.clients * found.message_cpu_s)
+
+
+def _priced(
+    prediction: Prediction, work: Workload, found: Calibration, empty: int, answers: int, cpu_s: float
+) -> Prediction:
+    """Return the prediction with its bytes, CPU and memory, at the prices found.
+
+    empty, answers: exchanges without news and with it, over all clients.
+    """
+    opening = Both(found.opening.sent * work.clients, found.opening.received * work.clients)
+    texts = work.clients * sum(work.update_bytes)
+    sent = opening.sent + empty * found.silent.sent + answers * found.news.sent + texts
+    received = opening.received + empty * found.silent.received + answers * found.news.received
+    rss = found.rss_bytes + work.clients * found.reader_bytes
+    within = {
+        "bytes_sent": BYTES_WITHIN * sent,
+        "bytes_received": BYTES_WITHIN * received,
+        "server_cpu_s": CPU_WITHIN * cpu_s + 0.01,
+        "server_rss_bytes": MEMORY_WITHIN * rss,
+    }
+    return replace(
+        prediction,
+        bytes_sent=sent,
+        bytes_received=received,
+        opening_bytes_sent=opening.sent,
+        opening_bytes_received=opening.received,
+        server_cpu_s=None if math.isnan(cpu_s) else cpu_s,
+        server_rss_bytes=rss,
+        within=dict(prediction.within) | within,
+    )
+
+
+def _unpriced(prediction: Prediction) -> Prediction:
+    """Return the prediction with the reason for what it does not have."""
+    names = ("latency_p50_s", "latency_p95_s", "bytes_sent", "bytes_received", "server_cpu_s", "server_rss_bytes")
+    missing = {name: NOT_TRIED for name in names if getattr(prediction, name) is None}
+    return replace(prediction, reasons=missing | dict(prediction.reasons))

@@ -9,20 +9,29 @@ follows from the row.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Literal
+from typing import Literal, Protocol
 
 from wsdemo import theory
 from wsdemo.guard import authority
-from wsdemo.workload import Pace, Workload
+from wsdemo.theory.calibration import Calibration
+from wsdemo.workload import DEFAULT_PACE, Pace, Workload
 
 Family = Literal["pull", "push"]
 Habit = Literal["asks", "held", "streamed"]
 """How a transport behaves: each reader *asks* by a timetable; each question is *held* until there is news; each reader
 is *streamed* to over one connection. What a page or a figure says of a transport follows from this, not from its name.
 """
+
+
+class Predict(Protocol):
+    """A row of theory. delay_s: the floor `d`; found: what a rehearsal found, if there was one; pace: the server's."""
+
+    def __call__(
+        self, work: Workload, delay_s: float, found: Calibration | None = None, pace: Pace = DEFAULT_PACE
+    ) -> theory.Prediction: ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +48,7 @@ class Transport:
     habit: Habit
     scheme: str
     colour: str
-    predict: Callable[[Workload, float], theory.Prediction]
+    predict: Predict
 
     def module(self) -> ModuleType:
         """Return the module with `serve` and `hear`. Imported on use: a server carries only what it serves."""

@@ -1,0 +1,293 @@
+"""Tries what a transport takes on this machine before a run is measured, so that theory can predict times and bytes.
+
+A rehearsal has a server and clients of its own, in processes as a run has them, and takes a few seconds. Its results
+are kept for the session: the machine stays the same. What is measured later is never used to predict it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import statistics
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+
+from wsdemo.feed import News
+from wsdemo.processes.children import Child
+from wsdemo.processes.cpu import cpu_s
+from wsdemo.processes.jobs import RehearsalJob, Scene, SceneHeard, Start
+from wsdemo.progress import progress as progress_bar
+from wsdemo.serve import Server
+from wsdemo.theory.calibration import Both, Calibration, Round
+from wsdemo.transports import Transport
+from wsdemo.updates import Schedule, Update, every
+from wsdemo.workload import phases
+
+CLIENTS_A_PROCESS, MOST_PROCESSES = 10, 4
+ROUNDS, FEW, MANY = 3, 1, 50
+"""A push is tried in so many rounds, each at one and at many readers: one short round is luck."""
+GAP_S, NEWS_A_SCENE = 0.12, 4
+"""Between two updates: rarer news finds the code as cold as these do."""
+POLLS_PER_S = (40.0, 400.0)
+"""At these rates a poll is tried: a busy server needs less for each."""
+_SCENE_S, _REST_S, _LEAD_S = 0.6, 0.1, 0.05
+
+_kept: dict[str, Calibration] = {}
+
+
+async def rehearse(row: Transport, *, progress: bool = True) -> Calibration:
+    """Return the prices of a transport on this machine, tried now or earlier in this session.
+
+    Raises `children.ChildFailed` if a process dies.
+    """
+    if row.name not in _kept:
+        _kept[row.name] = await _tried(row, progress)
+    return _kept[row.name]
+
+
+def processes_for(clients: int) -> int:
+    """Return over how many processes so many clients are spread: ten to each, but not more processes than cores."""
+    return max(1, min(os.cpu_count() or 1, MOST_PROCESSES, clients // CLIENTS_A_PROCESS))
+
+
+def update_bytes(schedule: Schedule, duration_s: float) -> tuple[int, ...]:
+    """Return the size of each update as it is sent, with a moment of publication that is as long as one of now."""
+    return tuple(map(_size, schedule.updates(duration_s)))
+
+
+def _size(update: Update) -> int:
+    return len(News(update.seq, update.at_s, time.perf_counter_ns(), update.data).text().encode())
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The server at one moment."""
+
+    sent: int
+    received: int
+    seq: int
+    cpu_s: float
+    rss_bytes: int
+
+
+@dataclass(frozen=True)
+class _Played:
+    """One scene. before, opened, after: the server before its readers came, before its clock started, at its end."""
+
+    readers: int
+    seconds: float
+    before: _Look
+    opened: _Look
+    after: _Look
+    heard: list[tuple[int, float | None, float | None]]
+    requests: int
+    wasted: int
+    answered: int
+    delays_s: list[float]
+
+    @property
+    def cpu_s(self) -> float:
+        return self.after.cpu_s - self.opened.cpu_s
+
+    @property
+    def updates(self) -> int:
+        """How many were published between the two looks, each of which went to every reader."""
+        return self.after.seq - self.opened.seq
+
+    def medians_s(self) -> list[float]:
+        """Return the latency of each update: its median over the readers."""
+        late = [(seq, late_s) for seq, late_s, _ in self.heard if late_s is not None]
+        seqs = sorted({seq for seq, _ in late})
+        return [statistics.median(late_s for seq, late_s in late if seq == one) for one in seqs]
+
+
+class _Rehearsal:
+    """A server and the processes of its readers."""
+
+    def __init__(self, row: Transport):
+        self._schedule = every(GAP_S)
+        self._server = Server(row.name, schedule=self._schedule, hold=True, max_connections=MANY + 8)
+        self._row, self._crowds = row, list[Child]()
+
+    async def start(self) -> None:
+        await self._server.start()
+        job: RehearsalJob = {
+            "transport": self._row.name,
+            "url": self._server.url(),
+            "host": "127.0.0.1",
+            "probe_port": self._server.probe_port,
+        }
+        self._crowds = [Child("rehearsal", job) for _ in range(processes_for(MANY))]
+
+    async def publish(self) -> None:
+        await self._server.begin(time.perf_counter_ns())
+
+    def kill(self) -> None:
+        for crowd in self._crowds:
+            crowd.kill()
+        self._server.kill()
+
+    async def play(
+        self, readers: int, interval_s: float, seconds: float, rest_s: float = 0.0, probes: int = 0
+    ) -> _Played:
+        """Play one scene: open the readers, let them listen, look at the server before each step."""
+        before = await self._look()
+        count = processes_for(readers)
+        for number, crowd in enumerate(self._crowds):
+            own = phases(readers, interval_s)[number::count] if number < count else []
+            scene: Scene = {
+                "phases_s": own,
+                "interval_s": interval_s,
+                "seconds": seconds,
+                "rest_s": rest_s,
+                "probes": 0 if number else probes,
+            }
+            crowd.tell(scene)
+        for crowd in self._crowds:
+            await crowd.answer()
+        opened = await self._look()
+        start: Start = {"start_ns": time.perf_counter_ns() + round(_LEAD_S * 1e9)}
+        for crowd in self._crowds:
+            crowd.tell(start)
+        told: list[SceneHeard] = [await crowd.answer() for crowd in self._crowds]
+        after = await self._look()
+        heard = [(seq, late, way) for one in told for seq, late, way in one["heard"]]
+        requests, wasted, answered = (sum(one[name] for one in told) for name in ("requests", "wasted", "answered"))
+        delays_s = [delay for one in told for delay in one["delays_s"]]
+        return _Played(readers, seconds, before, opened, after, heard, requests, wasted, answered, delays_s)
+
+    async def _look(self) -> _Look:
+        told = await self._server.look()
+        counters = told["meters"][self._row.name]
+        rss = psutil.Process(self._server.pid).memory_info().rss
+        return _Look(counters["bytes_sent"], counters["bytes_received"], told["seq"], cpu_s(self._server.pid), rss)
+
+    def sizes(self, seq: int) -> tuple[int, ...]:
+        """Return the bytes of each update up to this one, as it is sent to one reader."""
+        return update_bytes(self._schedule, GAP_S * (seq + 0.5))
+
+    def texts(self, one: _Played) -> int:
+        """Return the bytes of the updates that were published in this scene."""
+        return sum(self.sizes(one.after.seq)[one.opened.seq :])
+
+
+async def _tried(row: Transport, progress: bool) -> Calibration:
+    rehearsal = _Rehearsal(row)
+    asks = row.habit == "asks"
+    scenes = 3 if asks else 2 * ROUNDS + 1
+    try:
+        with progress_bar(scenes * (_SCENE_S + 0.2) + 0.6, f"rehearsal: {row.label}", show=progress) as bar:
+            await rehearsal.start()
+            bar.update(0.6)
+            played = []
+            async for scene in _asked(rehearsal) if asks else _pushed(rehearsal):
+                played.append(scene)
+                bar.update(_SCENE_S + 0.2)
+    finally:
+        rehearsal.kill()
+    return _asking(rehearsal, played) if asks else _pushing(rehearsal, played, row.habit == "held")
+
+
+async def _asked(rehearsal: _Rehearsal) -> AsyncIterator[_Played]:
+    """Play polls that find nothing at two rates, then polls that find news."""
+    for rate in POLLS_PER_S:
+        readers = round(min(MANY, rate / 2))
+        yield await rehearsal.play(readers, readers / rate, _SCENE_S, readers / rate + _REST_S, NEWS_A_SCENE)
+    await rehearsal.publish()
+    yield await rehearsal.play(20, 0.25, _SCENE_S, 0.25 + _REST_S, NEWS_A_SCENE)
+
+
+async def _pushed(rehearsal: _Rehearsal) -> AsyncIterator[_Played]:
+    """Play the opening of many without any news, then news to one reader and to many, in rounds."""
+    yield await rehearsal.play(MANY, 1.0, 0.0)
+    await rehearsal.publish()
+    for readers in (FEW, MANY) * ROUNDS:
+        probes = NEWS_A_SCENE if readers == FEW else 0
+        yield await rehearsal.play(readers, 1.0, GAP_S * (NEWS_A_SCENE + 0.5), probes=probes)
+
+
+def _asking(rehearsal: _Rehearsal, played: Sequence[_Played]) -> Calibration:
+    slow, quick, busy = played
+    silent = Both(
+        *(
+            (_delta(slow, name) + _delta(quick, name)) / (slow.requests + quick.requests)
+            for name in ("sent", "received")
+        )
+    )
+    answers = busy.answered
+    sizes = rehearsal.sizes(busy.after.seq)
+    texts = sum(sizes[seq - 1] for seq, _, _ in busy.heard)
+    news = Both(
+        (_delta(busy, "sent") - busy.wasted * silent.sent - texts) / answers,
+        (_delta(busy, "received") - busy.wasted * silent.received) / answers,
+    )
+    rss_bytes, reader_bytes = _at_rest(slow, quick)
+    ways = [way for _, _, way in busy.heard if way is not None]
+    prices = tuple((rate, one.cpu_s / one.requests) for rate, one in zip(POLLS_PER_S, (slow, quick), strict=True))
+    return Calibration(
+        delay_s=_delay_s(played),
+        rss_bytes=rss_bytes,
+        reader_bytes=reader_bytes,
+        opening=_opening(quick),
+        silent=silent,
+        news=news,
+        way_s=(statistics.median(ways), float(np.percentile(ways, 95))),
+        poll_cpu_s=prices,
+    )
+
+
+def _pushing(rehearsal: _Rehearsal, played: Sequence[_Played], held: bool) -> Calibration:
+    opening, few, many = played[0], played[1::2], played[2::2]
+    rounds = tuple(_round(one, crowd) for one, crowd in zip(few, many, strict=True))
+    firsts = [late for one in few for late in one.medians_s()]
+    sent = sum(_delta(one, "sent") - rehearsal.texts(one) * one.readers for one in many)
+    received = sum(_delta(one, "received") for one in many)
+    messages = sum(one.answered if held else one.updates * one.readers for one in many)
+    alone, together = (sum(one.cpu_s for one in some) / sum(one.updates for one in some) for some in (few, many))
+    message_cpu_s = max(0.0, together - alone) / (MANY - FEW)
+    rss_bytes, reader_bytes = _at_rest(few[-1], many[-1])
+    news = Both(sent / messages, received / messages)
+    return Calibration(
+        delay_s=_delay_s(played),
+        rss_bytes=rss_bytes,
+        reader_bytes=reader_bytes,
+        opening=_opening(opening),
+        silent=news,
+        news=news,
+        rounds=rounds,
+        first_p95_s=float(np.percentile(firsts, 95)),
+        update_cpu_s=max(0.0, alone - message_cpu_s),
+        message_cpu_s=message_cpu_s,
+    )
+
+
+def _round(one: _Played, crowd: _Played) -> Round:
+    first_s, many_s = (statistics.median(scene.medians_s()) for scene in (one, crowd))
+    return Round(first_s, max(0.0, many_s - first_s) / ((MANY - FEW) / 2))
+
+
+def _delay_s(played: Sequence[_Played]) -> float:
+    delays_s = list(itertools.chain.from_iterable(one.delays_s for one in played))
+    return statistics.median(delays_s) if delays_s else math.nan
+
+
+def _opening(one: _Played) -> Both:
+    return Both(
+        (one.opened.sent - one.before.sent) / one.readers, (one.opened.received - one.before.received) / one.readers
+    )
+
+
+def _at_rest(few: _Played, many: _Played) -> tuple[float, float]:
+    """Return the memory of the server without readers, and of each reader."""
+    each = max(0.0, (many.after.rss_bytes - few.after.rss_bytes) / max(1, many.readers - few.readers))
+    return few.after.rss_bytes - few.readers * each, each
+
+
+def _delta(one: _Played, name: str) -> int:
+    difference: int = getattr(one.after, name) - getattr(one.opened, name)
+    return difference
