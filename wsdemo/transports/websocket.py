@@ -33,7 +33,6 @@ from wsdemo.tasks import background
 from wsdemo.transports.habits import streamed
 from wsdemo.workload import DEFAULT_PACE, Pace
 
-
 T = TypeVar("T")
 
 
