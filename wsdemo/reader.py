@@ -58,7 +58,8 @@ class Reader:
     (default: one interval); duration_s: polls are due before this moment, and once more after it, so that the last
     update is heard too (default: for ever); after, epoch: a position to resume from, None to start at the newest;
     gate: awaited between opening and the first poll, gives the start of the clock in ns (default: start at once);
-    hold_s: how long the far end is known to hold a question back, `Pace.hold_s`. Raises ValueError for an interval that is not above 0.
+    hold_s: how long the far end is known to hold a question back, `Pace.hold_s`. Raises ValueError for an interval that
+    is not above 0.
     """
 
     def __init__(
