@@ -36,5 +36,4 @@ class Conflation:
             return
         if (rest_s := self._next_s - time.monotonic()) > 0:
             await asyncio.sleep(rest_s)  # by the loop's own clock, so never early
-        await asyncio.sleep(max(0.0, self._next_s - time.monotonic()))
         self._next_s = time.monotonic() + self.at_most_every_s

@@ -117,7 +117,7 @@ async def _run(row: Transport, schedule: Schedule, work: Workload, pace: Pace, p
         await server.start()
         shares = _spread(phases(work.clients, work.interval_s))
         for share in shares:
-            crowds.append(Child("clients", _clients_job(row, server, work, share)))
+            crowds.append(Child("clients", _clients_job(row, server, work, share, pace)))
         ready: list[ClientsReady] = [await crowd.answer() for crowd in crowds]
         opening = await server.counters()
         start: Start = {"start_ns": time.perf_counter_ns() + round(_LEAD_S * 1e9)}
@@ -162,7 +162,7 @@ def _since(t0_ns: int, stalls: Mapping[str, Sequence[Stall]]) -> dict[str, list[
     return {who: [one for one in found if sum(one) > 0] for who, found in after.items()}
 
 
-def _clients_job(row: Transport, server: Server, work: Workload, phases_s: list[float]) -> ClientsJob:
+def _clients_job(row: Transport, server: Server, work: Workload, phases_s: list[float], pace: Pace) -> ClientsJob:
     return {
         "transport": row.name,
         "url": server.url(),
@@ -171,6 +171,7 @@ def _clients_job(row: Transport, server: Server, work: Workload, phases_s: list[
         "interval_s": work.interval_s,
         "duration_s": work.duration_s,
         "phases_s": phases_s,
+        "hold_s": pace.hold_s,
     }
 
 

@@ -15,7 +15,7 @@ from wsdemo.far_end import Refused as Refused
 from wsdemo.far_end import Unreachable as Unreachable
 from wsdemo.far_end import pause as pause
 from wsdemo.updates import Data
-from wsdemo.workload import poll_times
+from wsdemo.workload import LONG_POLL_TIMEOUT_S, poll_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,9 @@ class Reader:
     interval_s: seconds between polls, for the transports that poll; phase_s: the first poll, seconds after the start
     (default: one interval); duration_s: polls are due before this moment, and once more after it, so that the last
     update is heard too (default: for ever); after, epoch: a position to resume from, None to start at the newest;
-    gate: awaited between opening and the first poll, gives the start of the clock in ns (default: start at once).
-    Raises ValueError for an interval that is not above 0.
+    gate: awaited between opening and the first poll, gives the start of the clock in ns (default: start at once);
+    hold_s: how long the far end is known to hold a question back, `Pace.hold_s`. Raises ValueError for an interval that
+    is not above 0.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Reader:
         after: int | None = None,
         epoch: str | None = None,
         gate: asyncio.Future[int] | None = None,
+        hold_s: float = LONG_POLL_TIMEOUT_S,
     ):
         if not 0 < interval_s < float("inf"):
             raise ValueError(f"interval_s must be a number of seconds above 0, not {interval_s!r}")
@@ -84,6 +86,7 @@ class Reader:
         self.duplicates = 0
         self.resets = 0
         self.failures = 0
+        self.hold_s = hold_s
         self._gate = gate
         self._start_ns = 0
         self._next_poll = 0

@@ -6,7 +6,7 @@ are orders. Every answer is one line on its stdout. Servers, clients and pages a
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from wsdemo.meter import Counters as Counters
 
@@ -58,7 +58,7 @@ class ClientsJob(TypedDict):
     """What a process of clients is to do.
 
     probe_port: of a plain TCP echo on the server's host; phases_s: the first poll of each client: as many clients as
-    phases. The rest as for `Workload`.
+    phases; hold_s: how long the server holds a long poll. The rest as for `Workload`.
     """
 
     transport: str
@@ -68,6 +68,7 @@ class ClientsJob(TypedDict):
     interval_s: float
     duration_s: float
     phases_s: list[float]
+    hold_s: NotRequired[float]
 
 
 class ClientsReady(TypedDict):

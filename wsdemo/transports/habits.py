@@ -88,7 +88,7 @@ async def held(
                 attempts.failed(trouble)
                 await attempts.wait()
                 continue
-            was_held = time.monotonic() - asked_s >= AT_ONCE_S
+            was_held = time.monotonic() - asked_s >= min(AT_ONCE_S, reader.hold_s / 2)
             attempts.reached()
             deliveries = _new(reader, answer)
             request.wasted = not deliveries
