@@ -28,6 +28,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     measure         measure() and compare()
     plots           the figures; every sentence of theirs stands in plots.captions
     wire            the handshake and the frames by hand, for reading
+    http2           HTTP/2 between two programs, counted on the way
     jupyter         where a page that a notebook serves is seen from
     pages           what pages share: types, policies, addresses
     echo, live      two programs with a page: the first WebSocket, and pull and push side by side
