@@ -273,12 +273,12 @@ def seen_by(*requests, polls_due=2, polls_left_out=0, failures=0, **counters):
         "polls_left_out": polls_left_out,
     }
     meter = Meter(**counters).snapshot()
-    return module._Seen(0.0, [reader, reader], Meter(wasted=2).snapshot(), meter, 0.0, 0)
+    return Seen(0.0, [reader, reader], Meter(wasted=2).snapshot(), 2, meter, 0.0, 0)
 
 
 def evaluated(seen):
     work = Workload((0.5,), 1.0, 1.0, 0.5, 2)
-    return module._evaluate(TRANSPORTS["polling"], every(1.0), work, seen)
+    return module._evaluate(TRANSPORTS["polling"], every(1.0), work, seen, None, DEFAULT_PACE)
 
 
 def test_overload_is_said():
@@ -423,7 +423,7 @@ def test_a_seed_is_the_same_luck_for_every_transport(monkeypatch):
 
 
 def notes_of(name, seen, asked=(), clients=2):
-    return " ".join(module._notes(TRANSPORTS[name], Workload((0.5,), 1.0, 1.0, 0.5, clients), seen, asked))
+    return " ".join(seen_module.notes(TRANSPORTS[name], Workload((0.5,), 1.0, 1.0, 0.5, clients), seen, asked))
 
 
 @pytest.mark.parametrize("name", TRANSPORTS)

@@ -8,7 +8,8 @@ from ideal import compared, made, unheard
 def test_json_has_each_figure_under_its_own_name():
     """Of a run whose figures all differ, so that none can stand in another's place; p50 is the median, and so on."""
     counted = {"bytes_sent": 7001, "bytes_received": 5003, "missed": 3, "duplicates": 9, "connections": 6}
-    run = made(**counted, server_cpu_s=0.0125, notes=("it was disturbed",))
+    more = {"opening_bytes_sent": 800, "opening_bytes_received": 500, "held_connections": 4, "heartbeats": 11}
+    run = made(**counted, **more, segments=222, server_cpu_s=0.0125, notes=("it was disturbed",))
     latency_s = {
         "mean": np.mean(run.latency_s),
         "p50": np.median(run.latency_s),
@@ -26,10 +27,17 @@ def test_json_has_each_figure_under_its_own_name():
         "deliveries": run.deliveries,
         "server_cpu_s": 0.0125,
         "server_peak_rss_bytes": run.server_peak_rss_bytes,
+        "opening_bytes": 1300,
+        "held_connections": 4,
+        "heartbeats": 11,
+        "segments": 222,
     }
     told = run.to_dict()
     assert told.pop("latency_s") == pytest.approx(latency_s)
-    assert told.pop("notes") == ["it was disturbed"]
+    assert told.pop("notes")[0] == "it was disturbed"
+    said = told.pop("predicted")
+    assert {name: getattr(run.predicted, name) for name in said} == said
+    assert set(told.pop("predicted_within")) == set(said)
     assert told == pytest.approx(figures)
     assert len(set(figures.values())) == len(figures)
     assert len(set(latency_s.values())) == len(latency_s)

@@ -143,9 +143,9 @@ def test_long_polling_asks_once_an_update_and_once_a_timeout():
         waiting = [u for u in at_s[heard:] if u <= answered]
         now = answered + delay
         heard += len(waiting)
-        wasted += not waiting and answered < duration
+        wasted += not waiting and now < duration + 1
         latencies += [now - u for u in waiting]
-    prediction = theory.long_polling(Workload(at_s, 0.13, duration, 1, 1), delay, timeout_s)
+    prediction = theory.long_polling(Workload(at_s, 0.13, duration, 1, 1), delay, pace=Pace(hold_s=timeout_s))
     assert (requests, wasted) == (prediction.requests, prediction.wasted)
     assert sum(latencies) / len(latencies) == pytest.approx(prediction.latency_mean_s, rel=0.02)
 
@@ -161,5 +161,5 @@ def test_the_poisson_column_is_by_the_recipes_rate():
     """Luck gave four updates where the rate promises eight: exp(-lambda T) knows of no luck."""
     prediction = theory.polling(Workload((1.0, 2.0, 3.0, 3.5), 2.0, 4.0, 0.5, 4), 0.0)
     assert prediction.wasted_fraction_poisson == pytest.approx(math.exp(-2.0 * 0.5))
-    held = theory.long_polling(Workload((1.0, 2.0), 2.0, 4.0, 0.5, 4), 0.0, timeout_s=3.0)
+    held = theory.long_polling(Workload((1.0, 2.0), 2.0, 4.0, 0.5, 4), 0.0, pace=Pace(hold_s=3.0))
     assert held.wasted_fraction_poisson == pytest.approx(math.exp(-2.0 * 3.0))

@@ -30,9 +30,11 @@ The rooms in their order; each knows only those above it, which a test proves.
     rehearse        what a transport takes on this machine, tried before a run
     table           the headline table, its figures and their form
     result          Measurement and Comparison: what was measured
+    seen            what was seen of one run, and what is said of it
     measure         measure() and compare()
     plots           the figures; every sentence of theirs stands in plots.captions
     wire            the handshake and the frames by hand, for reading
+    http2           HTTP/2 between two programs, counted on the way
     jupyter         where a page that a notebook serves is seen from
     pages           what pages share: types, policies, addresses
     echo, live      two programs with a page: the first WebSocket, and pull and push side by side

@@ -24,6 +24,7 @@ from wsdemo.processes.stalls import Watch, together
 from wsdemo.progress import progress as progress_bar
 from wsdemo.rehearse import processes_for, rehearse, update_bytes
 from wsdemo.result import Comparison, Heard, Measurement, Poll
+from wsdemo.seen import Seen, notes, segments
 from wsdemo.serve import Server
 from wsdemo.theory.calibration import Calibration
 from wsdemo.transports import Transport, find, paces_of
@@ -39,11 +40,8 @@ from wsdemo.workload import (
     phases,
 )
 
-MANY_CLIENTS = 100
-"""Above this, push latency measures the clients' own processes, which wake them one after the other."""
 _MOST_UPDATES, _MOST_POLLS, _MOST_DELIVERIES = 100_000, 1_000_000, 2_000_000
 _LEAD_S = 0.3
-_MOST_STALLS_SAID = 3
 
 
 async def measure(
@@ -83,24 +81,7 @@ async def measure(
     return _evaluate(row, schedule, work, seen, found, own)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """What was counted in one run: by each client, by the server before the clock and at the end, from outside.
-
-    stalls: by process, as it is called in a sentence: when it stood still, in seconds after the start, and how long.
-    """
-
-    delay_s: float
-    readers: list[Tally]
-    opening: Counters
-    held: int
-    counters: Counters
-    cpu_s: float
-    peak_rss_bytes: int
-    stalls: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
-
-
-async def _run(row: Transport, schedule: Schedule, work: Workload, pace: Pace, progress: bool) -> _Seen:
+async def _run(row: Transport, schedule: Schedule, work: Workload, pace: Pace, progress: bool) -> Seen:
     """Run one transport on a server and clients of its own, which are gone when this is over, however it ends."""
     server = Server(
         row.name,
@@ -143,7 +124,7 @@ async def _run(row: Transport, schedule: Schedule, work: Workload, pace: Pace, p
             half_way.cancel()
     delay_s = statistics.fmean(answer["delay_s"] for answer in ready)
     readers = _gathered([tally["readers"] for tally in tallies])
-    return _Seen(delay_s, readers, opening, held, counters, cpu_s, peak_rss_bytes, _since(start["start_ns"], stalls))
+    return Seen(delay_s, readers, opening, held, counters, cpu_s, peak_rss_bytes, _since(start["start_ns"], stalls))
 
 
 async def _open_at(server: Server, at_ns: int) -> int:
@@ -263,7 +244,7 @@ async def _watch(pid: int, t0_ns: int, run_s: float, label: str, show: bool) -> 
 
 
 def _evaluate(
-    row: Transport, schedule: Schedule, work: Workload, seen: _Seen, found: Calibration | None, pace: Pace
+    row: Transport, schedule: Schedule, work: Workload, seen: Seen, found: Calibration | None, pace: Pace
 ) -> Measurement:
     delay_s = seen.delay_s if found is None else found.delay_s
     asked = tuple(
@@ -302,57 +283,8 @@ def _evaluate(
         predicted=row.predict(work, delay_s, found, pace),
         held_connections=seen.held,
         heartbeats=seen.counters["heartbeats"] - seen.opening["heartbeats"],
-        segments=_segments(seen),
+        segments=segments(seen),
         polls=asked,
         heard=heard,
-        notes=tuple(_notes(row, work, seen, asked)),
+        notes=tuple(notes(row, work, seen, asked)),
     )
-
-
-def _segments(seen: _Seen) -> int | None:
-    """Return the TCP segments of the run, both ways, opening included; None where the system does not count them."""
-    sent, received = seen.counters["segments_sent"], seen.counters["segments_received"]
-    return None if sent is None or received is None else sent + received
-
-
-def _notes(row: Transport, work: Workload, seen: _Seen, asked: Sequence[Poll]) -> Iterator[str]:
-    """Yield what a reader of the numbers must know."""
-    requests = [request for reader in seen.readers for request in reader["requests"]]
-    if len(requests) != seen.counters["requests"]:
-        yield f"clients counted {len(requests)} requests, the server {seen.counters['requests']}: do not trust this run"
-    answers = [wasted for _, wasted, is_aside in requests if not is_aside]
-    wasted_at_server = seen.counters["wasted"] - seen.opening["wasted"]
-    # Where each question has had its answer, both sides must have found the same ones in vain.
-    wasted = answers.count(True)
-    if row.habit == "asks" and None not in answers and wasted != wasted_at_server:
-        yield f"clients counted {wasted} wasted requests, the server {wasted_at_server}: do not trust this run"
-    if (failures := sum(reader["failures"] for reader in seen.readers)) > 0:
-        yield f"{failures} requests or connections failed on the way"
-    due = sum(reader["polls_due"] for reader in seen.readers)
-    if (left_out := sum(reader["polls_left_out"] for reader in seen.readers)) > 0:
-        yield f"{left_out} of {due} polls were left out: they fell due while a client waited after a failure"
-    if due and (due - left_out != len(asked) or failures < sum(poll.wasted is None for poll in asked)):
-        answered = sum(poll.wasted is not None for poll in asked)
-        yield f"{due} polls were due, {len(asked)} made, {answered} answered: this machine could not keep the timetable"
-    if in_ticks(os.getpid()):
-        yield "this system counts CPU in steps of 10 ms or more: small figures of server CPU say next to nothing"
-    if row.habit != "asks" and work.clients > MANY_CLIENTS:
-        yield (
-            f"{work.clients} clients share a few processes, which wake them one by one: "
-            "the latency of push measures those processes, not the server"
-        )
-    yield from _stalled(seen.stalls)
-
-
-def _stalled(stalls: Mapping[str, Sequence[tuple[float, float]]]) -> Iterator[str]:
-    """Yield who stood still, when and for how long: the longest pauses, in the order of time."""
-    pauses = together(stalls)
-    longest = sorted(pauses, key=lambda pause: -pause.lasted_s)[:_MOST_STALLS_SAID]
-    for pause in sorted(longest, key=lambda pause: pause.at_s):
-        at_s = max(0.0, pause.at_s)
-        yield (
-            f"{listed(pause.names)} stood still for {duration(pause.lasted_s)}, {duration(at_s)} after the start: "
-            "the machine was busy, asleep or stopped, and the latencies of that time are its own"
-        )
-    if len(pauses) > len(longest):
-        yield f"{len(pauses) - len(longest)} shorter pauses like these are not listed"

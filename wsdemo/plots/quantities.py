@@ -118,7 +118,8 @@ def request_rate(m: Measurement) -> float:
 
 
 def expected_request_rate(m: Measurement) -> float:
-    return max(0.0, m.predicted.requests - m.predicted.held_connections) / m.duration_s
+    subscribed = m.clients if m.family == "push" else 0
+    return max(0.0, m.predicted.requests - subscribed) / m.duration_s
 
 
 def cores(m: Measurement) -> float:
