@@ -267,7 +267,10 @@ def test_the_latency_curve_says_how_far_the_worst_mean_is_off():
     runs[1] = changed(runs[1], latency_s=np.full(20, 0.75))
     said = captions.latency_curve(runs, 0.0001)
     assert f"both runs lie within {0.75 / 0.5001 - 1:.1%} of that." in said.caption
-    assert f"T = 1 s: mean 750 ms, 95th percentile 750 ms, theory {1e3 * runs[1].predicted.latency_mean_s:.0f} ms" in said.alt
+    assert (
+        f"T = 1 s: mean 750 ms, 95th percentile 750 ms, theory {1e3 * runs[1].predicted.latency_mean_s:.0f} ms"
+        in said.alt
+    )
 
 
 def test_the_load_curve_names_who_asks_most_and_who_asks_least():

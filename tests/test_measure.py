@@ -18,12 +18,15 @@ from ideal import made
 from patience import patient
 
 from wsdemo import measure as module
+from wsdemo import rehearse as rehearse_module
+from wsdemo import seen as seen_module
 from wsdemo.measure import compare, measure
 from wsdemo.meter import Meter
 from wsdemo.result import Comparison
+from wsdemo.seen import Seen
 from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import earthquakes, every, poisson
-from wsdemo.workload import Workload
+from wsdemo.workload import DEFAULT_PACE, Workload
 
 CLIENTS, INTERVAL_S, DURATION_S = 12, 0.5, 2.5
 SCHEDULE = poisson(3.0, seed=6)
@@ -390,7 +393,7 @@ def test_a_real_servers_wasted_requests_are_its_clients(comparison, name):
 @pytest.mark.parametrize("cores", [1, 2, 3, 16])
 def test_the_answers_of_several_processes_are_put_in_the_clients_order(monkeypatch, clients, cores):
     """What `_spread` deals out, `_gathered` puts together again: client 7's tally is client 7's."""
-    monkeypatch.setattr(module.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(rehearse_module.os, "cpu_count", lambda: cores)
     shares = module._spread(list(range(clients)))
     assert len(shares) == max(1, min(cores, 4, clients // 10))
     assert module._gathered(shares) == list(range(clients))
@@ -430,7 +433,9 @@ def notes_of(name, seen, asked=(), clients=2):
 def test_many_clients_are_said_of_those_who_are_pushed_to(name):
     """Their latency is that of the processes which wake them; what is asked by a timetable does not depend on it."""
     seen = seen_by(polls_due=0, wasted=2)
-    few, many = (notes_of(name, seen, clients=clients) for clients in (module.MANY_CLIENTS, module.MANY_CLIENTS + 1))
+    few, many = (
+        notes_of(name, seen, clients=clients) for clients in (seen_module.MANY_CLIENTS, seen_module.MANY_CLIENTS + 1)
+    )
     assert few == ""
     assert ("101 clients share a few processes" in many) == (TRANSPORTS[name].habit != "asks")
 

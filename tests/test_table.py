@@ -53,6 +53,7 @@ def run(label="Polling", factor=1, **changes):
         "server_peak_rss_bytes": 30 * 2**20 * factor,
         "predicted": predicted,
         "notes": (),
+        "unknown": (),
     }
     return SimpleNamespace(**(figures | changes))
 
@@ -142,6 +143,7 @@ def test_what_is_unknown_is_a_dash_and_one_is_singular():
 def test_notes_name_their_transport_and_are_escaped():
     """A sentence from a run cannot become markup."""
     noted = [run(notes=("<script>alert(1)</script>",)), run("WebSocket", notes=("slow",))]
+    assert table.notes([run(unknown=("no p99: why",))]) == ["Polling: no p99: why"]
     assert table.notes(noted) == ["Polling: <script>alert(1)</script>", "WebSocket: slow"]
     assert "script" not in Cells(table.markup(noted)).tags
     assert table.text(noted).endswith("note: Polling: <script>alert(1)</script>\nnote: WebSocket: slow")

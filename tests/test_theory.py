@@ -8,6 +8,7 @@ import pytest
 
 from wsdemo import theory
 from wsdemo.theory import Workload
+from wsdemo.workload import Pace
 
 RATES_AND_INTERVALS = [(2.0, 0.5), (0.3, 1.0), (5.0, 1.0)]
 

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import psutil
 
 from wsdemo.limits import check_connections
 from wsdemo.processes.children import Child
-from wsdemo.processes.cpu import cpu_s, in_ticks
-from wsdemo.processes.jobs import ClientsJob, ClientsReady, ClientsTally, Counters, Stall, Start, Tally
-from wsdemo.processes.stalls import Watch, together
+from wsdemo.processes.cpu import cpu_s
+from wsdemo.processes.jobs import ClientsJob, ClientsReady, ClientsTally, Stall, Start, Tally
+from wsdemo.processes.stalls import Watch
 from wsdemo.progress import progress as progress_bar
 from wsdemo.rehearse import processes_for, rehearse, update_bytes
 from wsdemo.result import Comparison, Heard, Measurement, Poll
@@ -29,7 +29,6 @@ from wsdemo.serve import Server
 from wsdemo.theory.calibration import Calibration
 from wsdemo.transports import Transport, find, paces_of
 from wsdemo.updates import Schedule, earthquakes
-from wsdemo.words import duration, listed
 from wsdemo.workload import (
     DEFAULT_CLIENTS,
     DEFAULT_DURATION_S,
@@ -83,14 +82,8 @@ async def measure(
 
 async def _run(row: Transport, schedule: Schedule, work: Workload, pace: Pace, progress: bool) -> Seen:
     """Run one transport on a server and clients of its own, which are gone when this is over, however it ends."""
-    server = Server(
-        row.name,
-        schedule=schedule,
-        duration_s=work.duration_s,
-        hold=True,
-        max_connections=work.clients + 8,
-        pace=pace,
-    )
+    options: dict[str, Any] = {"hold": True, "max_connections": work.clients + 8, "pace": pace}
+    server = Server(row.name, schedule=schedule, duration_s=work.duration_s, **options)
     crowds: list[Child] = []
     own = Watch()
     half_way: asyncio.Task[int] | None = None
@@ -271,10 +264,8 @@ def _evaluate(
         missed=work.clients * len(work.at_s) - len(heard),
         duplicates=sum(reader["duplicates"] for reader in seen.readers),
         latency_s=np.array([delivery.latency_s for delivery in heard]),
-        bytes_sent=seen.counters["bytes_sent"],
-        bytes_received=seen.counters["bytes_received"],
-        opening_bytes_sent=seen.opening["bytes_sent"],
-        opening_bytes_received=seen.opening["bytes_received"],
+        **{name: seen.counters[name] for name in ("bytes_sent", "bytes_received")},
+        **{f"opening_{name}": seen.opening[name] for name in ("bytes_sent", "bytes_received")},
         connections=seen.counters["connections"],
         server_cpu_s=seen.cpu_s,
         server_peak_rss_bytes=seen.peak_rss_bytes,

@@ -16,6 +16,7 @@ from wsdemo import table
 from wsdemo.theory import Prediction
 from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import Schedule
+from wsdemo.words import listed
 
 PREDICTED = (
     "requests",
@@ -167,19 +168,23 @@ class Measurement:
             "server_peak_rss_bytes": self.server_peak_rss_bytes,
             "predicted": {name: _number(getattr(self.predicted, name)) for name in PREDICTED},
             "predicted_within": {name: self.predicted.within.get(name, 0.0) for name in PREDICTED},
-            "notes": [*self.notes, *self._unknown()],
+            "notes": [*self.notes, *self.unknown],
         }
 
     def _percentile_or_none(self, percent: int) -> float | None:
         return _finite(self.latency_percentile_s(percent)) if percent in self.percentiles_known else None
 
-    def _unknown(self) -> Iterator[str]:
-        """Yield why a number is not there."""
-        for name in PREDICTED:
-            if _number(getattr(self.predicted, name)) is None:
-                yield f"predicted {name}: unknown, {self.predicted.reasons.get(name, 'there is nothing to predict')}"
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Why a number is not there, in sentences: of this run, or of theory."""
+        lacks = {name: getattr(self.predicted, name) for name in (*PREDICTED, "latency_p99_s")}
+        reasons: dict[str, list[str]] = {}
+        for name in [name for name, value in lacks.items() if _number(value) is None]:
+            reasons.setdefault(self.predicted.reasons.get(name, "there is nothing to predict"), []).append(name)
+        said = [f"theory has no {listed(names)}: {reason}" for reason, names in reasons.items()]
         if 99 not in self.percentiles_known:
-            yield f"p99: unknown, since {self.published} updates are not the hundred that it takes"
+            said.append(f"no p99: {self.published} updates are not the hundred that it takes")
+        return tuple(said)
 
     def __str__(self) -> str:
         return table.text((self,))

@@ -73,6 +73,8 @@ class Run(Protocol):
     def percentiles_known(self) -> tuple[int, ...]: ...
     @property
     def notes(self) -> tuple[str, ...]: ...
+    @property
+    def unknown(self) -> tuple[str, ...]: ...
     def latency_percentile_s(self, percent: float) -> float: ...
 
 
@@ -172,7 +174,7 @@ def title(runs: Sequence[Run]) -> str:
 
 def notes(runs: Sequence[Run]) -> list[str]:
     """Return what a reader of the numbers must know, each sentence with the transport it belongs to."""
-    return [f"{run.label}: {note}" for run in runs for note in run.notes]
+    return [f"{run.label}: {note}" for run in runs for note in (*run.notes, *run.unknown)]
 
 
 def text(runs: Sequence[Run], spelt: Callable[[str], str] = str) -> str:

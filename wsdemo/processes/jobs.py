@@ -126,9 +126,9 @@ class Scene(TypedDict):
 class SceneHeard(TypedDict):
     """What was heard in a scene, before its readers leave.
 
-    heard: `(seq, latency_s, way_s)` of each delivery, the way being the time since its question was due, and both None
-    for what was published before `Start`, since it has waited for the clock; requests, wasted, answered: of all readers, answered being those with news; delays_s: of the
-    probes.
+    heard: `(seq, latency_s, way_s)` of each delivery, the way being the time since its question was due; both are None
+    for what was published before `Start`, since it has waited for the clock. requests, wasted, answered: of all
+    readers, answered being those with news; delays_s: of the probes.
     """
 
     heard: list[tuple[int, float | None, float | None]]

@@ -60,7 +60,7 @@ def polling(work: Workload, delay_s: float, found: Calibration | None = None, pa
     for a single client too; wasted_fraction is the mean over all phases.
     """
     walk = polls(work.at_s, phases(work.clients, work.interval_s), work.interval_s, work.duration_s)
-    near = sum(min(at_s, work.interval_s) < _NEAR_S or work.interval_s - at_s < _NEAR_S for at_s in walk.waits_s)
+    near = float(sum(min(at_s, work.interval_s) < _NEAR_S or work.interval_s - at_s < _NEAR_S for at_s in walk.waits_s))
     fraction = wasted_fraction_given(work.at_s, work.interval_s, work.duration_s)
     way_s = (delay_s, delay_s) if found is None else found.way_s
     prediction = Prediction(

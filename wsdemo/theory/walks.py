@@ -133,8 +133,8 @@ def polls(
         arriving = np.array([*asked, phase_s + len(asked) * interval_s]) + delay_s
         poll = np.searchsorted(arriving, times, side="left")  # the first that arrives no earlier than the update
         waits.append(arriving[poll] - times)
-        bringing = np.count_nonzero(np.diff(poll)) + 1 if len(poll) else 0
-        is_late = len(poll) > 0 and poll[-1] == len(asked)
+        bringing = int(np.count_nonzero(np.diff(poll))) + 1 if len(poll) else 0
+        is_late = bool(len(poll) > 0 and poll[-1] == len(asked))
         requests, useful, late = requests + len(asked), useful + int(bringing) - is_late, late + is_late
     return PollsWalk(requests, requests - useful, np.concatenate(waits) if waits else np.empty(0), late)
 
