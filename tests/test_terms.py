@@ -24,7 +24,7 @@ TERMS = {
     r"same-origin": r"may not read the answers. That is the \*\*same-origin policy",
     r"CORS": r"a header in its answer that names the page's origin \(\*\*CORS",
     r"back-pressure": r"back-pressure\*\*, and between two it is right: do not talk faster than the other can listen",
-    r"jitter": r"[Rr]andomness on purpose is called \*\*jitter|random.{0,80}jitter|jitter.{0,80}random",
+    r"jitter": r"[Rr]andomness on purpose is called \*\*jitter|by chance \(\*\*jitter",
     r"conflation": r"at most once in T seconds. That is \*\*conflation",
 }
 """Each term as a pattern, and a pattern of its explanation. Both are looked for in the prose of a cell."""
