@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from patience import patient
@@ -77,6 +79,29 @@ def launched(*flags: str) -> Iterator:
             yield running
         finally:
             running.close()
+
+
+@contextlib.contextmanager
+def profile(*flags: str, foreign_cookies: bool) -> Iterator:
+    """Give a context of a browser with a profile of its own, as a user's: a tab in secret has other rules for cookies.
+
+    foreign_cookies: whether the profile lets servers other than the page's site have their cookies, which Chromium's
+    own default does and Debian's does not.
+    """
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as home, sync_playwright() as playwright:
+        settings = Path(home, "Default", "Preferences")
+        settings.parent.mkdir()
+        settings.write_text(json.dumps({"profile": {"cookie_controls_mode": 0 if foreign_cookies else 1}}))
+        context = playwright.chromium.launch_persistent_context(
+            home, executable_path=CHROMIUM, args=[*FLAGS, *flags], timeout=patient(30_000)
+        )
+        context.set_default_timeout(patient(30_000))
+        try:
+            yield context
+        finally:
+            context.close()
 
 
 def _patient_contexts(new_context: Callable) -> Callable:

@@ -435,6 +435,47 @@ def ports_in(node: ast.AST) -> Iterator[int | str]:
                 yield from re.findall(r"//(?:127\.0\.0\.1|localhost|\[::1\]):(\d+)", part.value)
 
 
+SEEDED = {"poisson": 1, "bursts": 3, "seed": 0, "with_seed": 0, "Random": 0, "RandomState": 0, "default_rng": 0}
+"""What takes a seed, and at which place among its arguments."""
+FEWEST_SEEDS = 10
+
+
+@rule
+def no_seed_is_chosen(lesson: Lesson) -> Iterator[str]:
+    """Chance is the package's default, or many seeds and their spread: one that is written down may be a lucky one."""
+    for n, node in nodes(lesson, ast.Call):
+        place = SEEDED.get(dotted(node.func).split(".")[-1])
+        seeds = [keyword.value for keyword in node.keywords if keyword.arg == "seed"]
+        seeds += [] if place is None else node.args[place : place + 1]
+        yield from (f"cell {n} chooses the seed {ast.unparse(seed)}" for seed in seeds if written_down(seed))
+    for n, node in nodes(lesson, ast.Assign):
+        if any("seed" in dotted(target).lower() for target in node.targets) and written_down(node.value):
+            yield f"cell {n} keeps the seed {ast.unparse(node.value)}"
+    for n, node in nodes(lesson, ast.For, ast.comprehension):
+        if "seed" in dotted(node.target).lower() and (few := few_in(node.iter)):
+            yield f"cell {n} goes through {ast.unparse(few)} alone"
+
+
+def written_down(node: ast.AST) -> bool:
+    """Whether an expression is a number as it stands."""
+    try:
+        return isinstance(ast.literal_eval(node), int)
+    except (ValueError, TypeError):
+        return False
+
+
+def few_in(node: ast.AST) -> ast.AST | None:
+    """Return what is looped over, if it is written down and holds fewer than `FEWEST_SEEDS`."""
+    try:
+        if isinstance(node, ast.Call) and dotted(node.func) == "range":
+            many = len(range(*map(ast.literal_eval, node.args)))
+        else:
+            many = len(ast.literal_eval(node))
+    except (ValueError, TypeError):
+        return None
+    return node if many < FEWEST_SEEDS else None
+
+
 @rule
 def cells_are_short(lesson: Lesson) -> Iterator[str]:
     """One idea a cell: the median cell has at most four lines, the longest twenty."""

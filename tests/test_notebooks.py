@@ -312,6 +312,17 @@ PLANTS: dict[str, dict[str, Callable[[Lesson], None]]] = {
         "address by name": run("get(url='http://127.0.0.1:80/')"),
         "address kept": run("url = 'http://[::1]:80/'"),
     },
+    "no_seed_is_chosen": {
+        "by name": run("poisson(2, seed=10)"),
+        "by place": run("poisson(2, 10)"),
+        "the default, too": run("updates.poisson(2, seed=1)"),
+        "none that is negative": run("poisson(2, seed=-3)"),
+        "of Python": run("random.seed(198)"),
+        "of a generator": run("rng = np.random.default_rng(198)"),
+        "kept": run("SEED = 198\npoisson(2, SEED)"),
+        "few in a list": run("runs = [poisson(2, seed) for seed in [198]]"),
+        "few in a range": run("for seed in range(198, 200):\n    poisson(2, seed)"),
+    },
     "cells_are_short": {
         "21 lines": run("\n".join(["1"] * 21)),
         "five lines each": lambda lesson: [cell.update(source="1\n" * 5) for _, cell in lesson.code] and None,
@@ -399,6 +410,7 @@ def test_every_rule_finds_its_planted_faults(check, fault, tmp_path):
             "address = f'ws://localhost:{port}/ws'; get('http://shop.example/', headers={'Origin': 'http://evil.test'})"
         ),
         run("serve(handler, '127.0.0.1', 0)\nport = server.port\nmay = {'http://127.0.0.1:9000': False}"),
+        run("poisson(2); runs = [poisson(2, seed).times(3) for seed in range(200)]; wait_s = random.uniform(0, 10)"),
         show(ERROR, "raises-exception"),
         show(printed("GET /updates HTTP/1.1 took 3 ms, 1/home/x, see http://127.0.0.1:8000/tmp/x")),
         show(displayed(text_html='<img alt="a line" src="data:image/png;base64,/tmp/aaaa">')),

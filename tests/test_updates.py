@@ -9,8 +9,10 @@ import statistics
 from importlib import resources
 
 import pytest
+from repository import read
 
 from wsdemo import theory
+from wsdemo.catalogue import kinds
 from wsdemo.updates import (
     SCHEDULES,
     Option,
@@ -116,6 +118,17 @@ def test_the_catalogue_is_the_file():
     assert len(events) == len(rows) == 1707
     assert [data["id"] for _, data in events] == [row["id"] for row in rows]
     assert all(-90 <= data["latitude"] <= 90 and -180 <= data["longitude"] <= 180 for _, data in events)
+
+
+def test_what_is_said_of_the_week_is_so():
+    """The kinds that SOURCES.md and the README count, and the magnitudes: all are known, 44 are negative."""
+    assert kinds() == {"earthquake": 1679, "explosion": 15, "quarry blast": 13}
+    magnitudes = [data["magnitude"] for _, data in catalogue()]
+    assert (None in magnitudes, sum(size < 0 for size in magnitudes), min(magnitudes)) == (False, 44, -0.8)
+    said = " ".join(read("wsdemo/data/SOURCES.md").split())
+    assert "(1,679 earthquakes, 15 explosions, 13 quarry blasts)" in said
+    assert "44 are negative, the least -0.8" in said
+    assert "1,707 of them (1,679 earthquakes" in read("README.md")
 
 
 def test_the_week_looks_like_a_poisson_process():

@@ -1,8 +1,13 @@
-"""The running example: one real week of earthquakes, as the catalogue has them. Knows no other module."""
+"""The running example: one real week of earthquakes, as the catalogue has them. Knows no other module.
+
+Its times are those at which the ground shook. Whoever read the Survey's file heard later, by what it took to measure.
+"""
 
 from __future__ import annotations
 
 import csv
+from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -21,11 +26,10 @@ WEEK_START = "2018-01-31T01:49:59Z"
 def catalogue() -> tuple[Moment, ...]:
     """Return the week's events as `(seconds after WEEK_START, data)`, oldest first.
 
-    data has "time" (UTC, ISO 8601), "magnitude" (None where the catalogue gives none), "longitude" and "latitude"
-    (degrees), "depth_km", "place" and "id".
+    data has "time" (UTC, ISO 8601), "magnitude" (negative for some; None where a catalogue gives none, as this week's
+    never does), "longitude" and "latitude" (degrees), "depth_km", "place" and "id".
     """
     start = datetime.fromisoformat(WEEK_START)
-    text = (resources.files("wsdemo") / "data" / "earthquakes.csv").read_text(encoding="utf-8")
     return tuple(
         (
             (datetime.fromisoformat(row["time"]) - start).total_seconds(),
@@ -39,8 +43,18 @@ def catalogue() -> tuple[Moment, ...]:
                 "id": row["id"],
             },
         )
-        for row in csv.DictReader(text.splitlines())
+        for row in _rows()
     )
+
+
+def kinds() -> Counter[str]:
+    """Return what the catalogue calls the week's events ("earthquake", "explosion" …), and how often."""
+    return Counter(row["type"] for row in _rows())
+
+
+def _rows() -> Iterator[dict[str, str]]:
+    text = (resources.files("wsdemo") / "data" / "earthquakes.csv").read_text(encoding="utf-8")
+    return csv.DictReader(text.splitlines())
 
 
 @cache

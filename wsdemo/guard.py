@@ -1,8 +1,9 @@
 """Who may ask: the checks of Host and Origin, and how a server's own addresses are spelt. Knows no transport.
 
-A server on 127.0.0.1 is not private by itself. Any page in the same browser can send it requests (so the Origin is
-checked), and a page whose own name is made to resolve to 127.0.0.1 can even read the answers, which is called DNS
-rebinding (so the Host is checked).
+A server on 127.0.0.1 is not private by itself. A page of any site can send it requests, and can open a WebSocket and
+listen (so the Origin is checked). Chromium asks its user first, since versions 142 and 147; others need not. And a page
+whose own name is made to resolve to 127.0.0.1 can read the answers to requests, which is called DNS rebinding (so the
+Host is checked).
 """
 
 from __future__ import annotations

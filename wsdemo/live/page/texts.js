@@ -18,7 +18,7 @@ const TEXTS = {
     pull: "Pull",
     push: "Push",
     "habit.asks": "asks every {interval}, news or not",
-    "habit.held": "asks once, is answered when there is news",
+    "habit.held": "asks, is answered when there is news or after a while",
     "habit.streamed": "keeps a line open and is told",
     transportLeft: "Transport of the left side",
     transportRight: "Transport of the right side",
@@ -54,8 +54,8 @@ const TEXTS = {
     bytes: "Bytes both ways",
     fineClock: "Latency is counted against the server's clock, which this page knows to within ±{error} (half the"
       + " quickest round trip of the last minute). A browser that is busy drawing hears later.",
-    fineBytes: "Bytes are TCP payload in both directions, counted at the server's socket: headers are in, TCP's and"
-      + " IP's own are not.",
+    fineBytes: "Bytes are TCP payload in both directions, counted at the server's socket: headers and signs of life are in, TCP's"
+      + " and IP's own headers are not.",
     fineTheory: "Theory: wasted share 1 − Σ min(gap, T) / elapsed, or exp(−λT) for Poisson; mean latency T/2 + d"
       + " with d = {delay}; for fewer than 30 polls, what their own times give. Changing a control starts the measuring"
       + " anew.",
@@ -93,7 +93,7 @@ const TEXTS = {
     pull: "拉取",
     push: "推送",
     "habit.asks": "不管有没有消息，每 {interval} 问一次",
-    "habit.held": "问一次，有消息时才得到回答",
+    "habit.held": "问一次，有消息或等待超时才得到回答",
     "habit.streamed": "保持一条连接，有消息就被告知",
     transportLeft: "左侧的传输方式",
     transportRight: "右侧的传输方式",
@@ -127,7 +127,7 @@ const TEXTS = {
     lost: "丢失的更新",
     bytes: "双向字节数",
     fineClock: "延迟按服务器的时钟计算；本页对该时钟的误差不超过 ±{error}（最近一分钟内最短往返时间的一半）。浏览器忙于绘图时会听得更晚。",
-    fineBytes: "字节数是服务器套接字上双向的 TCP 载荷：包含 HTTP 头，不含 TCP 与 IP 自身的头。",
+    fineBytes: "字节数是服务器套接字上双向的 TCP 载荷：包含 HTTP 头和心跳，不含 TCP 与 IP 自身的头。",
     fineTheory: "理论：白问的比例为 1 − Σ min(间隔, T) / 已过时间，泊松过程为 exp(−λT)；平均延迟为 T/2 + d，d = {delay}；"
       + "轮询不足 30 次时，按这些轮询各自的时刻计算。改变任何控件都会重新开始测量。",
     fineData: "数据：美国地质调查局，2018 年的一周；Natural Earth。",
