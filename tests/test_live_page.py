@@ -761,3 +761,35 @@ def test_a_long_poll_is_waited_for_longer_than_the_server_holds_it(bench):
     }""")
     assert held_s == LONG_POLL_TIMEOUT_S
     assert patience_ms > 1.5 * 1000 * held_s
+
+
+@pytest.mark.parametrize(("readied", "leaves", "closed"), [(0, True, [0, 1]), (1, True, [1, 1]), (0, False, [1, 1])])
+def test_a_socket_that_is_left_while_it_opens_is_closed_once_it_is_open(page, readied, leaves, closed):
+    """A browser warns of a handshake that is cut short; one that never ends is cut short all the same."""
+    counts = page.evaluate(
+        """async ([readied, leaves]) => {
+            const { hear } = await import("./transports/websocket.js");
+            const own = window.WebSocket;
+            let made, closed = 0;
+            window.WebSocket = class {
+                static CONNECTING = 0;
+                readyState = readied;
+                constructor() { made = this; }
+                close() { closed += 1; }
+            };
+            const control = new AbortController();
+            const side = { asks() {}, ask: (url) => url, failed: () => 60 };
+            const heard = hear(side, "ws://localhost/", control.signal);
+            if (!leaves) {
+                made.onclose();
+                await new Promise((resolve) => setTimeout(resolve));
+            }
+            const before = leaves ? (control.abort(), await heard, closed) : closed;
+            made.onopen?.();
+            control.abort();
+            window.WebSocket = own;
+            return [before, closed];
+        }""",
+        [readied, leaves],
+    )
+    assert counts == closed

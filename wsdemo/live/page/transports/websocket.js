@@ -29,7 +29,16 @@ export function hear(side, url, signal) {
     } finally {
       clearTimeout(timer);
       socket.onmessage = null; // what was on its way is not for a side that has left
-      socket.close();
+      leave(socket, signal.aborted);
     }
   });
+}
+
+/** Close the socket; one that is left while it opens is closed once it is open: browsers warn of what is cut short. */
+function leave(socket, isLeft) {
+  if (isLeft && socket.readyState === WebSocket.CONNECTING) {
+    socket.onopen = () => socket.close();
+  } else {
+    socket.close();
+  }
 }
