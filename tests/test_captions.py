@@ -290,19 +290,19 @@ def test_the_load_curve_names_who_asks_most_and_who_asks_least():
 def test_cost_names_the_poll_nearest_the_rate_and_the_quickest_push():
     """And where the two cross; with neither, only that."""
     polls, pushes = sweep(0.1, 0.5, 2.0), [made("sse", push_s=0.004), made("websocket")]
-    where = "olling is the cheaper only where news may be older than 250 ms on average (T above 1/λ)."
+    where = "equests are fewer than updates only where news may be older than 250 ms on average (T above 1/λ)."
     poll, push = (
         "Polling every 500 ms: 2 requests per second and client, news ",
         "WebSocket: 1.25 messages, news 2 ms old; ",
     )
     both = captions.cost_staleness(polls, pushes, 2.0)
     assert both.caption.startswith(poll)
-    assert both.caption.endswith(f" old; {push}p{where}")
+    assert both.caption.endswith(f" old; {push}r{where}")
     assert "Polling, T = 100 ms: " in both.alt
     assert both.alt.endswith("Server-sent events: 4 ms, 1.25 per second; WebSocket: 2 ms, 1.25 per second.")
     assert captions.cost_staleness(polls, [], 2.0).caption.startswith(poll)
-    assert captions.cost_staleness([], pushes, 2.0).caption == f"{push}p{where}"
-    assert captions.cost_staleness([], [], 2.0).caption == f"P{where}"
+    assert captions.cost_staleness([], pushes, 2.0).caption == f"{push}r{where}"
+    assert captions.cost_staleness([], [], 2.0).caption == f"R{where}"
     assert captions.cost_staleness([], [], 2.0).alt.endswith("one message an update. No deliveries.")
 
 

@@ -14,11 +14,11 @@ from ideal import ALL, AT_S, compared, made, sweep, unheard
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from wsdemo import plots
-from wsdemo.plots import ink
+from wsdemo import plots, theory
+from wsdemo.plots import ink, quantities
 from wsdemo.result import Comparison
 from wsdemo.transports import TRANSPORTS
-from wsdemo.updates import Update, catalogue, earthquakes
+from wsdemo.updates import Update, catalogue, earthquakes, every, poisson
 
 
 def drawn(figure: plots.Figure, gid: str):
@@ -219,6 +219,19 @@ def test_the_wasted_curve_says_how_far_the_worst_run_is_off():
     off = abs(bad.wasted_fraction - bad.predicted.wasted_fraction) * 100
     assert off > 10
     assert f"within {off:.1f} percentage points" in plots.wasted_curve([good, bad]).caption
+
+
+def test_the_band_holds_nine_in_ten_schedules_and_shows_how_far_luck_goes():
+    """About the curve, wide where few updates fall in a run; none where the recipe has no luck in it."""
+    run = dataclasses.replace(made(), schedule=poisson(2), duration_s=4.0)
+    xs = np.array([0.2, 1.0, 7.0, 9.0])
+    low, high = quantities.spread(run, xs)
+    assert np.isnan([low[3], high[3]]).all()  # an interval longer than the run
+    assert (low[:3] < high[:3]).all() and high[1] - low[1] > 0.2
+    other = [theory.wasted_fraction_given(poisson(2, seed=s).times(4), 0.5, 4) for s in range(1000, 2000)]
+    assert 0.8 < sum(low[1] <= share <= high[1] for share in other) / 1000 < 0.97
+    assert drawn(plots.wasted_curve([run]), "band")
+    assert quantities.spread(dataclasses.replace(run, schedule=every(0.5)), xs) is None
 
 
 def test_labels_are_written_as_they_are_and_joined_where_points_coincide():

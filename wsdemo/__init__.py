@@ -26,6 +26,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     processes       what runs beside the notebook: children, the jobs they are given, many clients
     serve           a server in a process of its own
     words           numbers as people read them
+    choose          which transport a workload wants, and why
     progress        the bar that long work shows
     rehearse        what a transport takes on this machine, tried before a run
     table           the headline table, its figures and their form

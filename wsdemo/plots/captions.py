@@ -54,6 +54,7 @@ WAITING = "waiting"
 MEASURED = "measured"
 MEAN = "mean"
 PREDICTED = "predicted, this schedule"
+BAND = "nine in ten schedules of this length"
 THEORY = "theory"
 THEORY_WASTED = "theory, exp(-λT)"
 THEORY_LATENCY = "theory: T/2 + d"
@@ -282,7 +283,7 @@ def cost_staleness(polls: Sequence[Measurement], pushes: Sequence[Measurement], 
         m = min(pushes, key=lambda m: m.latency_mean_s)
         found.append(f"{m.label}: {number(quantities.cost(m))} messages, news {duration(m.latency_mean_s)} old")
     even = duration(0.5 / rate_per_s)
-    found.append(f"polling is the cheaper only where news may be older than {even} on average (T above 1/λ)")
+    found.append(f"requests are fewer than updates only where news may be older than {even} on average (T above 1/λ)")
     said = "; ".join(
         f"{m.label}, {equals('T', m.interval_s)}: {duration(m.latency_mean_s)}, {number(quantities.cost(m))} per second"
         if quantities.pulls(m)

@@ -19,6 +19,8 @@ from wsdemo.updates import earthquakes, week_s
 
 _MOST_TICKS = 60
 _MOST_POINTS = 400
+_SEEDS = 200
+_MOST_LUCK = 500
 
 Floats = NDArray[np.float64]
 Runs = Measurement | Iterable[Measurement]
@@ -146,6 +148,25 @@ def week() -> tuple[float, float]:
     """Return, of the real week asked once a minute, `lambda T` and the wasted share given its schedule."""
     quakes = earthquakes(speed=1.0)
     return quakes.rate_per_s * 60, theory.wasted_fraction_given(quakes.times(week_s()), 60.0, week_s())
+
+
+def spread(m: Measurement, xs: Floats) -> tuple[Floats, Floats] | None:
+    """Return, at each `x = lambda T`, the 5th and the 95th percentile of the wasted share over many schedules.
+
+    Each is the run's own recipe with another seed, as long as the run; where T is longer than that, NaN. None if there
+    is no luck in the recipe, or so many updates that luck evens out.
+    """
+    if m.published > _MOST_LUCK or m.schedule.with_seed(1) == m.schedule.with_seed(2):
+        return None
+    intervals_s = xs / m.schedule.rate_per_s
+    shares = np.empty((_SEEDS, len(xs)))
+    for seed in range(_SEEDS):
+        at_s = m.schedule.with_seed(seed).times(m.duration_s)
+        gaps_s = np.diff(np.append(at_s, m.duration_s)) if at_s else np.empty(0)
+        shares[seed] = 1 - np.minimum(gaps_s[:, None], intervals_s).sum(axis=0) / m.duration_s
+    shares[:, intervals_s > m.duration_s] = math.nan
+    low, high = np.percentile(shares, (5, 95), axis=0)
+    return low, high
 
 
 def ecdf(samples: Floats) -> tuple[Floats, Floats]:

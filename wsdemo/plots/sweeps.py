@@ -28,7 +28,8 @@ def wasted_curve(measurements: Runs, labels: Sequence[str] | None = None) -> Fig
     """Draw the wasted share of requests against `lambda T` (updates expected in one interval, log axis).
 
     measurements: of any transports and in any order; labels: a word for each, in their order. The line is
-    `exp(-lambda T)`; small open circles are predictions given the schedule; the diamond is the real week of
+    `exp(-lambda T)`; the band holds nine in ten schedules of the run's recipe and length, over many seeds: how far luck
+    alone goes; small open circles are predictions given the schedule; the diamond is the real week of
     earthquakes asked once a minute, computed from the catalogue (source: U.S. Geological Survey).
     """
     runs = quantities.runs(measurements)
@@ -40,6 +41,8 @@ def wasted_curve(measurements: Runs, labels: Sequence[str] | None = None) -> Fig
     ax = canvas.subplots()
     curve = np.geomspace(low, high, 200)
     ink.theory_line(ax, curve, np.exp(-curve))
+    if (band := quantities.spread(min(runs, key=lambda m: m.published), curve)) is not None:
+        ax.fill_between(curve, *band, color=ink.THEORY, alpha=0.15, lw=0, gid="band", zorder=0)
     for row, group in quantities.by_transport(runs):
         at = [quantities.updates_per_interval(m) for m in group]
         ink.points(ax, row, at, [m.wasted_fraction for m in group], ms=10, clip_on=False)
@@ -48,7 +51,7 @@ def wasted_curve(measurements: Runs, labels: Sequence[str] | None = None) -> Fig
     _draw_week(ax, week_x, week_wasted)
     _label_points(ax, named)
     _wasted_axes(ax, low, high)
-    _wasted_key(ax, [row for row, _ in quantities.by_transport(runs)], labelled=labels is not None)
+    _wasted_key(ax, [row for row, _ in quantities.by_transport(runs)], labels is not None, band is not None)
     said = captions.wasted_curve(runs, week_x, week_wasted)
     return Figure(canvas, said.alt, said.caption)
 
@@ -84,12 +87,13 @@ def _wasted_axes(ax: Axes, low: float, high: float) -> None:
     ink.heading(ax, captions.WASTED_SHARE)
 
 
-def _wasted_key(ax: Axes, rows: Sequence[Transport], *, labelled: bool) -> None:
+def _wasted_key(ax: Axes, rows: Sequence[Transport], labelled: bool, banded: bool) -> None:
     measured = [ink.transport_handle(row, captions.named(row.label, captions.MEASURED)) for row in rows]
     if labelled:
         measured = [ink.handle(captions.MEASURED, marker="s", ms=9, color=ink.MUTED)]
     given = ink.handle(captions.PREDICTED, **_GIVEN)
-    ink.key(ax, [*measured, given, ink.theory_handle(captions.THEORY_WASTED)], loc="lower left")
+    band = [ink.handle(captions.BAND, marker="s", ms=9, color=ink.THEORY, alpha=0.25)] if banded else []
+    ink.key(ax, [*measured, given, ink.theory_handle(captions.THEORY_WASTED), *band], loc="lower left")
 
 
 # --- latency against the interval -------------------------------------------------------------------------------------
