@@ -151,6 +151,12 @@ def test_a_measurement_is_frozen_and_becomes_json(comparison):
     assert data["schedule"]["at_s"] == SCHEDULE.times(DURATION_S)
     for figures in data["transports"].values():
         assert set(figures) == {
+            "opening_bytes",
+            "held_connections",
+            "heartbeats",
+            "segments",
+            "predicted",
+            "predicted_within",
             "requests",
             "wasted",
             "wasted_fraction",

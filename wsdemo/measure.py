@@ -236,19 +236,24 @@ async def _watch(pid: int, t0_ns: int, run_s: float, label: str, show: bool) -> 
     return cpu_s(pid) - before_s, peak_rss
 
 
-def _evaluate(
-    row: Transport, schedule: Schedule, work: Workload, seen: Seen, found: Calibration | None, pace: Pace
-) -> Measurement:
-    delay_s = seen.delay_s if found is None else found.delay_s
-    asked = tuple(
+def _polls(seen: Seen, work: Workload) -> tuple[Poll, ...]:
+    return tuple(
         Poll(client, at_s, wasted)
         for client, reader in enumerate(seen.readers)
         for at_s, wasted, is_aside in reader["requests"]
         if not is_aside and at_s < work.duration_s
     )
-    heard = tuple(
-        Heard(client, *delivery) for client, reader in enumerate(seen.readers) for delivery in reader["heard"]
-    )
+
+
+def _heard(seen: Seen) -> tuple[Heard, ...]:
+    return tuple(Heard(client, *delivery) for client, reader in enumerate(seen.readers) for delivery in reader["heard"])
+
+
+def _evaluate(
+    row: Transport, schedule: Schedule, work: Workload, seen: Seen, found: Calibration | None, pace: Pace
+) -> Measurement:
+    delay_s = seen.delay_s if found is None else found.delay_s
+    asked, heard = _polls(seen, work), _heard(seen)
     return Measurement(
         transport=row.name,
         schedule=schedule,

@@ -112,8 +112,8 @@ class RehearsalJob(TypedDict):
 class Scene(TypedDict):
     """The order to open so many readers, which is answered with `{}`, and to listen once that is told by a `Start`.
 
-    phases_s: as in `ClientsJob`; none for a process that has no part in it. seconds: how long they ask; rest_s: how much
-    longer they listen; probes: how many times the bare delay is probed meanwhile.
+    phases_s: as in `ClientsJob`; none for a process that has no part in it. seconds: how long they ask; rest_s: how
+    much longer they listen; probes: how many times the bare delay is probed meanwhile.
     """
 
     phases_s: list[float]
