@@ -31,11 +31,11 @@ from wsdemo.workload import phases
 CLIENTS_A_PROCESS, MOST_PROCESSES = 10, 4
 ROUNDS, FEW, MANY = 3, 1, 50
 """A push is tried in so many rounds, each at one and at many readers: one short round is luck."""
-GAP_S, NEWS_A_SCENE = 0.12, 4
+GAP_S, NEWS_A_SCENE = 0.1, 3
 """Between two updates: rarer news finds the code as cold as these do."""
 POLLS_PER_S = (40.0, 400.0)
 """At these rates a poll is tried: a busy server needs less for each."""
-_SCENE_S, _REST_S, _LEAD_S = 0.6, 0.1, 0.05
+_SCENE_S, _REST_S, _LEAD_S = 0.4, 0.1, 0.05
 
 _kept: dict[str, Calibration] = {}
 
@@ -251,7 +251,8 @@ def _pushing(rehearsal: _Rehearsal, played: Sequence[_Played], held: bool) -> Ca
     alone, together = (sum(one.cpu_s for one in some) / sum(one.updates for one in some) for some in (few, many))
     message_cpu_s = max(0.0, together - alone) / (MANY - FEW)
     rss_bytes, reader_bytes = _at_rest(few[-1], many[-1])
-    news = Both(sent / messages, received / messages)
+    asked = sum(one.requests for one in many) if held else messages  # one of each reader is held at the end
+    news = Both(sent / messages, received / asked)
     return Calibration(
         delay_s=_delay_s(played),
         rss_bytes=rss_bytes,

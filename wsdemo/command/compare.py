@@ -29,7 +29,7 @@ def add(jobs: Jobs) -> None:
         "compare",
         help="measure transports side by side, and print what theory predicted for each number",
         description="Run the same updates through each transport, one after the other, and compare. Without arguments:"
-        " polling and WebSocket on a real week of earthquakes, in under 30 s.",
+        " polling and WebSocket on a real week of earthquakes, in about 30 s.",
         epilog="example: python -m wsdemo compare --schedule poisson --rate 2 --interval 0.5 --clients 100",
     )
     command.add_argument(

@@ -141,7 +141,7 @@ def long_polling(
     prediction = _pushed(prediction, work, found, walk)
     answers = work.clients * walk.answers
     cpu_s = _push_cpu_s(walk.answers, work, found)
-    return _priced(prediction, work, found, work.clients * walk.timeouts, answers, cpu_s)
+    return _priced(prediction, work, found, work.clients * walk.timeouts, answers, cpu_s, held=work.clients)
 
 
 def _waits(prediction: Prediction, walk: Walk, way_s: tuple[float, float], band: float) -> Prediction:
@@ -196,16 +196,16 @@ def _push_cpu_s(messages: int, work: Workload, found: Calibration) -> float:
 
 
 def _priced(
-    prediction: Prediction, work: Workload, found: Calibration, empty: int, answers: int, cpu_s: float
+    prediction: Prediction, work: Workload, found: Calibration, empty: int, answers: int, cpu_s: float, held: int = 0
 ) -> Prediction:
     """Return the prediction with its bytes, CPU and memory, at the prices found.
 
-    empty, answers: exchanges without news and with it, over all clients.
+    empty, answers: exchanges without news and with it, over all clients; held: requests that are never answered.
     """
     opening = Both(found.opening.sent * work.clients, found.opening.received * work.clients)
     texts = work.clients * sum(work.update_bytes)
     sent = opening.sent + empty * found.silent.sent + answers * found.news.sent + texts
-    received = opening.received + empty * found.silent.received + answers * found.news.received
+    received = opening.received + empty * found.silent.received + (answers + held) * found.news.received
     rss = found.rss_bytes + work.clients * found.reader_bytes
     within = {
         "bytes_sent": BYTES_WITHIN * sent,
