@@ -177,10 +177,8 @@ class Measurement:
     @property
     def unknown(self) -> tuple[str, ...]:
         """Why a number is not there, in sentences: of this run, or of theory."""
-        lacks = {
-            name: getattr(self.predicted, name)
-            for name in (*PREDICTED, *(["latency_p99_s"] if 99 in self.percentiles_known else []))
-        }
+        known = ["latency_p99_s"] if 99 in self.percentiles_known else []
+        lacks = {name: getattr(self.predicted, name) for name in (*PREDICTED, *known)}
         reasons: dict[str, list[str]] = {}
         for name in [name for name, value in lacks.items() if _number(value) is None]:
             reasons.setdefault(self.predicted.reasons.get(name, "there is nothing to predict"), []).append(name)
