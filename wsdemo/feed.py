@@ -8,8 +8,8 @@ import json
 import secrets
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from types import TracebackType
@@ -37,8 +37,11 @@ is made, and never comes to its end through a line that breaks now and then.
 AT_A_TIME = 32
 """How many updates a stream sends to a reader who catches up before others have their turn; see `Feed.give_way`."""
 
-NEARLY_S = 0.01
-"""How long before an update's moment the feed wakes, to wait for the rest of it by a timer of its own."""
+NEARLY_S = (0.01, 0.0003)
+"""How long before an update's moment the feed wakes, to wait for the rest of it by a timer of its own.
+
+The first of them ends a long timer, which is late by a share of what it waits; the second finds the processor awake.
+"""
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,8 @@ class Feed:
         self._reached_ns = 0  # the moment of the newest update, after the start
         self._news = asyncio.Event()
         self._in_turn: deque[asyncio.Future[None]] = deque()
-        self._player: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._timer: asyncio.Handle | None = None
         self._failure: tuple[Exception, TracebackType | None] | None = None
         self._failed = asyncio.Event()
         self._watch: AbstractAsyncContextManager[None] | None = None
@@ -163,17 +167,17 @@ class Feed:
         try:
             await self._watch.__aexit__(*exc_info)
         finally:
-            await self._end()
+            self._end()
 
     def start(self, t0_ns: int | None = None) -> None:
         """Start the clock at `t0_ns` on `time.perf_counter_ns()`, by default now. A second start changes nothing."""
-        if self._player is None:
+        if self._timer is None:
             self.t0_ns = time.perf_counter_ns() if t0_ns is None else t0_ns
-            self._player = asyncio.create_task(self._play(self.t0_ns), name="wsdemo feed")
+            self._timer = asyncio.get_running_loop().call_soon(self._play, self.t0_ns)
 
     async def stop(self) -> None:
         """Stop playing. The log stays and can still be asked. Raises what was wrong with the source, if it failed."""
-        await self._end()
+        self._end()
         self._raise_failure()
 
     async def failure(self) -> None:
@@ -184,7 +188,9 @@ class Feed:
     @property
     def seq(self) -> int:
         """The number of the newest update that is published, 0 before the first."""
-        self._publish_due()
+        if self._publish_due() and self._listeners:
+            # Whoever asks is in the middle of something, in which no listener should write.
+            asyncio.get_running_loop().call_soon(self._call_listeners)
         self._raise_failure()
         return self._log[-1].seq if self._log else 0
 
@@ -214,6 +220,20 @@ class Feed:
             return False
         return True
 
+    @contextmanager
+    def telling(self, listener: Callable[[], None]) -> Iterator[None]:
+        """While the body runs, call `listener` whenever something was published, or the source has failed.
+
+        It is called by the timer itself, so that no task has to be woken between an update's moment and the first
+        write; and in the next round of the event loop where somebody's question came before the timer. It must not
+        raise.
+        """
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
     async def give_way(self) -> None:
         """Let others have their turn: of all who catch up, one goes on in each round of the event loop.
 
@@ -233,24 +253,28 @@ class Feed:
         if self._in_turn:
             turn.get_loop().call_soon(self._next_turn)
 
-    async def _play(self, t0_ns: int) -> None:
-        while self._next is not None:
-            due_ns = t0_ns + self._moment_ns(self._next)
-            # A timer may be late by a share of what it waits (on Linux a thousandth), so the last one is short.
-            if (wait_s := (due_ns - time.perf_counter_ns()) / 1e9) > NEARLY_S:
-                await asyncio.sleep(wait_s - NEARLY_S)
-            await asyncio.sleep(max(0, due_ns - time.perf_counter_ns()) / 1e9)
-            self._publish_due()
+    def _play(self, t0_ns: int) -> None:
+        """Publish what is due, tell the listeners, and wind the timer for the next update."""
+        if self._publish_due():
+            self._call_listeners()
+        if self._next is not None:
+            wait_s = (t0_ns + self._moment_ns(self._next) - time.perf_counter_ns()) / 1e9
+            # A timer may be late by a share of what it waits (on Linux a thousandth), so the last ones are short.
+            short_s = next((early_s for early_s in NEARLY_S if wait_s > early_s), 0.0)
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, wait_s - short_s), self._play, t0_ns)
 
-    async def _end(self) -> None:
-        if self._player is not None:
-            self._player.cancel()
-            await asyncio.gather(self._player, return_exceptions=True)
+    def _call_listeners(self) -> None:
+        for listener in self._listeners.copy():
+            listener()
 
-    def _publish_due(self) -> None:
-        """Move every update whose moment has come into the log, and wake those who wait."""
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _publish_due(self) -> bool:
+        """Move every update whose moment has come into the log, and wake those who wait; return if anything was new."""
         if self.t0_ns is None:
-            return
+            return False
         woken = False
         elapsed_ns = time.perf_counter_ns() - self.t0_ns
         try:
@@ -265,6 +289,7 @@ class Feed:
             # A fresh event for the next round: whoever waits on the old one is woken exactly once.
             old, self._news = self._news, asyncio.Event()
             old.set()
+        return woken
 
     def _moment_ns(self, update: Update) -> int:
         """Return when an update is published, after the start: at its moment, but never before those before it."""

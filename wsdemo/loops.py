@@ -22,7 +22,8 @@ if sys.platform == "linux":
 
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
             if timeout is not None and timeout > 0 and self.fileno() < SELECT_FILES:
-                select.select([self.fileno()], [], [], timeout)
+                if not select.select([self.fileno()], [], [], timeout)[0]:
+                    return []
                 timeout = 0
             return super().select(timeout)
 
