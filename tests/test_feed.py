@@ -137,7 +137,27 @@ def test_the_last_timer_before_an_update_is_a_short_one(monkeypatch):
 
     asyncio.run(scenario())
     assert waits[0] <= 0.2 - max(feed_module.NEARLY_S)
-    assert waits[-1] <= min(feed_module.NEARLY_S)
+    assert waits[-1] <= max(feed_module.NEARLY_S)
+
+
+def test_timers_get_shorter_towards_an_update(monkeypatch):
+    """Each but the last ends a little before the moment: three rounds of the loop an update, and none that is idle."""
+    now_ns, waits, published = [0], [], []
+
+    class Loop:
+        def call_later(self, wait_s, *_):
+            waits.append(wait_s)
+
+    monkeypatch.setattr(feed_module.time, "perf_counter_ns", lambda: now_ns[0])
+    monkeypatch.setattr(feed_module.asyncio, "get_running_loop", Loop)
+    feed = Feed([Update(1, 0.2, {}), Update(2, 0.2001, {})])
+    feed.t0_ns = 0
+    with feed.telling(lambda: published.append(len(waits))):
+        for late_ns in (0, 2000, 3000, 4000, 0):
+            now_ns[0] += late_ns + round((waits or [0])[-1] * 1e9)
+            feed._play(0)
+    assert waits == pytest.approx([0.19, 0.009698, 0.000297, 0.000096])
+    assert published == [3, 4] and feed.seq == 2
 
 
 def test_a_listener_is_called_by_the_timer_itself(monkeypatch):

@@ -89,7 +89,7 @@ class Fanout:
             self._write_oldest()
 
     def _write_oldest(self) -> None:
-        """Write one update, and let the sockets take it before the next: after a stall of this process there is more."""
+        """Write one update, and let the sockets take it before the next: after a stall there are more."""
         try:
             if self._backlog:
                 self.tell([self._backlog.popleft()])
