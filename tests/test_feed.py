@@ -156,7 +156,7 @@ def test_timers_get_shorter_towards_an_update(monkeypatch):
         for late_ns in (0, 2000, 3000, 4000, 0):
             now_ns[0] += late_ns + round((waits or [0])[-1] * 1e9)
             feed._play(0)
-    assert waits == pytest.approx([0.19, 0.009698, 0.000297, 0.000096])
+    assert waits == pytest.approx([0.19, 0.009798, 0.000197, 0.000096])
     assert published == [3, 4] and feed.seq == 2
 
 

@@ -39,10 +39,11 @@ is made, and never comes to its end through a line that breaks now and then.
 AT_A_TIME = 32
 """How many updates a stream sends to a reader who catches up before others have their turn; see `Feed.give_way`."""
 
-NEARLY_S = (0.01, 0.0003)
+NEARLY_S = (0.01, 0.0002)
 """How long before an update's moment the feed wakes, to wait for the rest of it by a timer of its own.
 
-The first of them ends a long timer, which is late by a share of what it waits; the second finds the processor awake.
+The first of them ends a long timer, which is late by a share of what it waits; behind the second a
+processor has hardly had time to fall asleep, and to wake it is most of what is left.
 """
 
 
