@@ -85,8 +85,8 @@ def test_an_update_is_serialised_once_for_all_readers(name, monkeypatch):
     async def scenario():
         feed = in_a_row(6)
         async with streaming(name, feed, 20) as (came, *_):
-            texts, dumps = [], json.dumps
-            monkeypatch.setattr(feed_module.json, "dumps", lambda *one, **more: texts.append(1) or dumps(*one, **more))
+            texts, encode = [], feed_module._JSON.encode
+            monkeypatch.setattr(feed_module._JSON, "encode", lambda one: texts.append(1) or encode(one))
             for seq in range(1, 6):
                 await tell(feed, seq)
             assert len(texts) == 5

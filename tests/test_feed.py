@@ -525,7 +525,7 @@ def test_an_update_is_turned_into_json_once_for_all_readers(monkeypatch):
     feed = at_the_end(third(12))
     (first, *_) = feed.since(0).news
     texts = []
-    monkeypatch.setattr(feed_module.json, "dumps", lambda *_, **__: texts.append(1) or "{}")
+    monkeypatch.setattr(feed_module._JSON, "encode", lambda _: texts.append(1) or "{}")
     assert all(news.text() is first.text() for _ in range(5) for news in feed.since(0).news[:1])
     assert texts == []
     monkeypatch.undo()

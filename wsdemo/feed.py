@@ -42,9 +42,10 @@ AT_A_TIME = 32
 NEARLY_S = (0.01, 0.0002)
 """How long before an update's moment the feed wakes, to wait for the rest of it by a timer of its own.
 
-The first of them ends a long timer, which is late by a share of what it waits; behind the second a
-processor has hardly had time to fall asleep, and to wake it is most of what is left.
+The first of them ends a long timer, which is late by a share of what it waits; behind the second a processor has
+hardly had time to fall asleep, and to wake it is most of what is left.
 """
+_JSON = json.JSONEncoder(allow_nan=False)  # Python would write NaN and Infinity, which no other reader's JSON has
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,7 @@ class News:
     _text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # allow_nan: Python would write NaN and Infinity, which no other reader's JSON has.
-        object.__setattr__(self, "_text", json.dumps(self.message(), allow_nan=False))
+        object.__setattr__(self, "_text", _JSON.encode(self.message()))
 
     def message(self) -> dict[str, Any]:
         """Return what every transport sends for it, ready for JSON."""
