@@ -85,8 +85,8 @@ def test_an_update_is_serialised_once_for_all_readers(name, monkeypatch):
     async def scenario():
         feed = in_a_row(6)
         async with streaming(name, feed, 20) as (came, *_):
-            texts, dumps = [], json.dumps
-            monkeypatch.setattr(feed_module.json, "dumps", lambda *one, **more: texts.append(1) or dumps(*one, **more))
+            texts, encode = [], feed_module._JSON.encode
+            monkeypatch.setattr(feed_module._JSON, "encode", lambda one: texts.append(1) or encode(one))
             for seq in range(1, 6):
                 await tell(feed, seq)
             assert len(texts) == 5
@@ -115,6 +115,60 @@ def test_a_message_wakes_nobody_for_a_reader_who_takes_it(name, monkeypatch):
 
     few, many = run(scenario())
     assert many - few < 38  # a step a reader would be 380 more
+
+
+@STREAMS
+def test_the_feeds_timer_writes_by_itself(name, monkeypatch):
+    """Between an update's moment and its frame no task is woken: it is written in the round of the timer."""
+
+    async def scenario():
+        feed, loop = in_a_row(6), asyncio.get_running_loop()
+        async with streaming(name, feed, 3) as (came, *_):
+            rounds, published, written = [0], [], []
+            run_once, publish, tell = loop._run_once, Feed._publish_due, Fanout.tell
+            monkeypatch.setattr(loop, "_run_once", lambda: rounds.append(rounds.pop() + 1) or run_once())
+
+            def note(feed):
+                if is_new := publish(feed):
+                    published.append((rounds[0], None))
+                return is_new
+
+            def write(fanout, batch):
+                if len(fanout):
+                    written.append((rounds[0], asyncio.current_task()))
+                tell(fanout, batch)
+
+            monkeypatch.setattr(Feed, "_publish_due", note)
+            monkeypatch.setattr(Fanout, "tell", write)
+            feed.start(time.perf_counter_ns() - round(0.9e9))  # the first is due in a tenth of a second
+            async with asyncio.timeout(patient(20)):
+                await feed.wait(0)
+            await feed.stop()
+            assert written[0] == published[0]
+            assert [(await rest(caller)).count(b'"seq"') > 0 for caller in came] == [True] * 3
+
+    run(scenario())
+
+
+@STREAMS
+def test_what_a_source_raises_ends_the_server(name):
+    """No task waits for news, and yet the server does not go on in silence when there will be none."""
+
+    def source():
+        yield Update(1, 1.0, {})
+        raise LookupError("gone")
+
+    async def scenario():
+        feed = Feed(source())
+        feed.t0_ns = time.perf_counter_ns()
+        async with streaming(name, feed, 1):
+            feed.t0_ns -= 2 * 10**9
+            with contextlib.suppress(LookupError):
+                feed.since(0)
+            await asyncio.sleep(patient(20))
+
+    with pytest.raises(LookupError, match="gone"):
+        run(scenario())
 
 
 @STREAMS

@@ -126,22 +126,103 @@ def test_an_update_never_comes_before_its_time():
 
 def test_the_last_timer_before_an_update_is_a_short_one(monkeypatch):
     """Timers are late by a share of what they wait, so no update hangs on a long one."""
-    sleeps, sleep = [], asyncio.sleep
-
-    async def note(delay_s, *rest):
-        sleeps.append(delay_s)
-        await sleep(delay_s, *rest)
-
-    monkeypatch.setattr(feed_module.asyncio, "sleep", note)
+    waits = []
 
     async def scenario():
+        loop = asyncio.get_running_loop()
+        call_later = loop.call_later
+        monkeypatch.setattr(loop, "call_later", lambda wait_s, *one: waits.append(wait_s) or call_later(wait_s, *one))
         async with Feed([Update(1, 0.2, {})]) as feed:
             await feed.wait(0)
-        return sleeps[:2]
 
-    long_s, short_s = asyncio.run(scenario())
-    assert long_s <= 0.2 - feed_module.NEARLY_S
-    assert short_s <= feed_module.NEARLY_S
+    asyncio.run(scenario())
+    assert waits[0] <= 0.2 - max(feed_module.NEARLY_S)
+    assert waits[-1] <= max(feed_module.NEARLY_S)
+
+
+def test_timers_get_shorter_towards_an_update(monkeypatch):
+    """Each but the last ends a little before the moment: three rounds of the loop an update, and none that is idle."""
+    now_ns, waits, published = [0], [], []
+
+    class Loop:
+        def call_later(self, wait_s, *_):
+            waits.append(wait_s)
+
+    monkeypatch.setattr(feed_module.time, "perf_counter_ns", lambda: now_ns[0])
+    monkeypatch.setattr(feed_module.asyncio, "get_running_loop", Loop)
+    feed = Feed([Update(1, 0.2, {}), Update(2, 0.2001, {})])
+    feed.t0_ns = 0
+    with feed.telling(lambda: published.append(len(waits))):
+        for late_ns in (0, 2000, 3000, 4000, 0):
+            now_ns[0] += late_ns + round((waits or [0])[-1] * 1e9)
+            feed._play(0)
+    assert waits == pytest.approx([0.19, 0.009798, 0.000197, 0.000096])
+    assert published == [3, 4] and feed.seq == 2
+
+
+def test_a_listener_is_called_by_the_timer_itself(monkeypatch):
+    """Between an update's moment and who writes it stand no task and no further round of the event loop."""
+
+    async def scenario():
+        rounds, loop = [0], asyncio.get_running_loop()
+        run_once, publish = loop._run_once, Feed._publish_due
+        monkeypatch.setattr(loop, "_run_once", lambda: rounds.append(rounds.pop() + 1) or run_once())
+        published, heard = {}, {}
+
+        def note(feed):
+            if is_new := publish(feed):
+                published[feed.seq] = rounds[0]
+            return is_new
+
+        monkeypatch.setattr(Feed, "_publish_due", note)
+        async with Feed(every(0.01)) as feed:
+            with feed.telling(lambda: heard.setdefault(feed.seq, (rounds[0], asyncio.current_task()))):
+                await feed.wait(5)
+        assert {seq: (round_, None) for seq, round_ in published.items() if seq in heard} == heard
+
+    asyncio.run(scenario())
+
+
+def test_a_listener_of_what_a_question_found_is_called_after_it():
+    """Who asks is in the middle of something, in which nobody should write; afterwards nobody calls any more."""
+
+    async def scenario():
+        feed, heard = started(3), []
+        with feed.telling(lambda: heard.append(feed.seq)):
+            assert feed.seq == 3 and heard == []
+            await asyncio.sleep(0)
+            assert heard == [3]
+        feed.t0_ns -= 10**12
+        assert feed.seq == 3
+        await asyncio.sleep(0)
+        assert heard == [3]
+
+    asyncio.run(scenario())
+
+
+def test_a_listener_is_told_that_the_source_has_failed():
+    """It is called, and finds out by asking."""
+
+    async def scenario():
+        told = []
+
+        def source():
+            yield Update(1, 0.0, {})
+            raise LookupError("gone")
+
+        feed = Feed(source())
+
+        def listen():
+            with pytest.raises(LookupError, match="gone"):
+                feed.since(0)
+            told.append(1)
+
+        with feed.telling(listen):
+            feed.start()
+            await asyncio.sleep(0.05)
+        assert told == [1]
+
+    asyncio.run(scenario())
 
 
 def test_starting_twice_and_stopping_twice_changes_nothing():
@@ -444,7 +525,7 @@ def test_an_update_is_turned_into_json_once_for_all_readers(monkeypatch):
     feed = at_the_end(third(12))
     (first, *_) = feed.since(0).news
     texts = []
-    monkeypatch.setattr(feed_module.json, "dumps", lambda *_, **__: texts.append(1) or "{}")
+    monkeypatch.setattr(feed_module._JSON, "encode", lambda _: texts.append(1) or "{}")
     assert all(news.text() is first.text() for _ in range(5) for news in feed.since(0).news[:1])
     assert texts == []
     monkeypatch.undo()

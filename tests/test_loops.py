@@ -65,6 +65,25 @@ def test_a_descriptor_that_select_cannot_watch_is_left_to_epoll(waits, monkeypat
         assert waits == []
 
 
+@LINUX
+def test_a_timer_that_ends_the_wait_makes_no_further_call(waits, monkeypatch):
+    """`select` has found that nothing came; epoll is not asked again before the timer's turn."""
+    with loops.PromptSelector() as selector:
+        monkeypatch.setattr(selectors.EpollSelector, "select", lambda *_: pytest.fail("epoll was asked"))
+        assert selector.select(0.001) == []
+        assert len(waits) == 1
+
+
+@LINUX
+def test_a_servers_timers_have_no_slack(tmp_path, monkeypatch):
+    """The system is told when a server's loop is made; where it has no such file, or refuses, the loop is as good."""
+    told = tmp_path / "slack"
+    for place in (told, tmp_path / "nowhere" / "slack"):
+        monkeypatch.setattr(loops, "TIMER_SLACK", place)
+        serve.new_event_loop().close()
+    assert told.read_text() == str(loops.SLACK_NS)
+
+
 @pytest.mark.parametrize("make", [serve.new_event_loop, clients.new_event_loop])
 def test_servers_and_clients_run_on_it_however_many_they_are(make):
     """No number of connections chooses a loop whose timers are later."""

@@ -9,6 +9,7 @@ take all tells. Knows no transport.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -34,6 +35,8 @@ class Fanout:
     def __init__(self, feed: Feed, sock: MeteredSocket, frame: Callable[[Sequence[News]], bytes]):
         self.seq = 0
         self._feed, self._sock, self._meter, self._frame = feed, sock, sock.meter, frame
+        self._backlog: deque[News] = deque()  # published, and not yet written to all
+        self._failure: asyncio.Future[None]  # what ends `publish`, where no task of its own writes
         self._ahead: dict[asyncio.Transport, int] = {}  # who has had more than was written to all, and up to where
         self._swift: dict[asyncio.Transport, _Send] = {}  # for whom nothing waits: written to without a question
         self._asked: dict[asyncio.Transport, _Send | None] = {}  # for whom something may wait, or who cannot tell
@@ -62,15 +65,43 @@ class Fanout:
         the first after a quiet time is written at once (conflation); None for a message an update. What needs more than
         one message has room for is written in several.
         """
-        conflation = Conflation(at_most_every_s)
         self.seq = max(self.seq, self._feed.seq)
+        if at_most_every_s is None:
+            self._failure = asyncio.get_running_loop().create_future()
+            with self._feed.telling(self._hear):
+                await self._failure
+        conflation = Conflation(at_most_every_s)
         while await self._feed.wait(self.seq):
             await conflation.turn()
-            news = self._feed.since(self.seq).news
-            for batch in _messages(news) if at_most_every_s is not None else ([one] for one in news):
+            for batch in _messages(self._feed.since(self.seq).news):
                 self.tell(batch)
-                # After a stall of this process there is a backlog: let the sockets take each update before the next.
+                # After a stall of this process there is a backlog: let the sockets take each message before the next.
                 await asyncio.sleep(0)
+
+    def _hear(self) -> None:
+        """Write what was published just now: from the feed's own timer, so that no task has to be woken for it."""
+        is_on_its_way = bool(self._backlog)
+        try:
+            self._backlog += self._feed.since(self._backlog[-1].seq if self._backlog else self.seq).news
+        except Exception as error:  # the source is somebody's own code
+            self._fail(error)
+        if not is_on_its_way:
+            self._write_oldest()
+
+    def _write_oldest(self) -> None:
+        """Write one update, and let the sockets take it before the next: after a stall there are more."""
+        try:
+            if self._backlog:
+                self.tell([self._backlog.popleft()])
+        except Exception as error:
+            self._backlog.clear()
+            self._fail(error)
+        if self._backlog:
+            asyncio.get_running_loop().call_soon(self._write_oldest)
+
+    def _fail(self, error: Exception) -> None:
+        if not self._failure.done():
+            self._failure.set_exception(error)
 
     def tell(self, batch: Sequence[News]) -> None:
         """Write one message with these updates, all that came after `seq`, to every reader who lacks them.

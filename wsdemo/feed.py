@@ -8,13 +8,15 @@ import json
 import secrets
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from types import TracebackType
 from typing import Any
 
+from wsdemo.position import Position as Position
+from wsdemo.position import read_position as read_position
 from wsdemo.tasks import background
 from wsdemo.updates import Data, Schedule, Update
 
@@ -37,8 +39,13 @@ is made, and never comes to its end through a line that breaks now and then.
 AT_A_TIME = 32
 """How many updates a stream sends to a reader who catches up before others have their turn; see `Feed.give_way`."""
 
-NEARLY_S = 0.01
-"""How long before an update's moment the feed wakes, to wait for the rest of it by a timer of its own."""
+NEARLY_S = (0.01, 0.0002)
+"""How long before an update's moment the feed wakes, to wait for the rest of it by a timer of its own.
+
+The first of them ends a long timer, which is late by a share of what it waits; behind the second a processor has
+hardly had time to fall asleep, and to wake it is most of what is left.
+"""
+_JSON = json.JSONEncoder(allow_nan=False)  # Python would write NaN and Infinity, which no other reader's JSON has
 
 
 @dataclass(frozen=True)
@@ -56,8 +63,7 @@ class News:
     _text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # allow_nan: Python would write NaN and Infinity, which no other reader's JSON has.
-        object.__setattr__(self, "_text", json.dumps(self.message(), allow_nan=False))
+        object.__setattr__(self, "_text", _JSON.encode(self.message()))
 
     def message(self) -> dict[str, Any]:
         """Return what every transport sends for it, ready for JSON."""
@@ -144,7 +150,8 @@ class Feed:
         self._reached_ns = 0  # the moment of the newest update, after the start
         self._news = asyncio.Event()
         self._in_turn: deque[asyncio.Future[None]] = deque()
-        self._player: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._timer: asyncio.Handle | None = None
         self._failure: tuple[Exception, TracebackType | None] | None = None
         self._failed = asyncio.Event()
         self._watch: AbstractAsyncContextManager[None] | None = None
@@ -163,17 +170,17 @@ class Feed:
         try:
             await self._watch.__aexit__(*exc_info)
         finally:
-            await self._end()
+            self._end()
 
     def start(self, t0_ns: int | None = None) -> None:
         """Start the clock at `t0_ns` on `time.perf_counter_ns()`, by default now. A second start changes nothing."""
-        if self._player is None:
+        if self._timer is None:
             self.t0_ns = time.perf_counter_ns() if t0_ns is None else t0_ns
-            self._player = asyncio.create_task(self._play(self.t0_ns), name="wsdemo feed")
+            self._timer = asyncio.get_running_loop().call_soon(self._play, self.t0_ns)
 
     async def stop(self) -> None:
         """Stop playing. The log stays and can still be asked. Raises what was wrong with the source, if it failed."""
-        await self._end()
+        self._end()
         self._raise_failure()
 
     async def failure(self) -> None:
@@ -184,7 +191,9 @@ class Feed:
     @property
     def seq(self) -> int:
         """The number of the newest update that is published, 0 before the first."""
-        self._publish_due()
+        if self._publish_due() and self._listeners:
+            # Whoever asks is in the middle of something, in which no listener should write.
+            asyncio.get_running_loop().call_soon(self._call_listeners)
         self._raise_failure()
         return self._log[-1].seq if self._log else 0
 
@@ -214,6 +223,20 @@ class Feed:
             return False
         return True
 
+    @contextmanager
+    def telling(self, listener: Callable[[], None]) -> Iterator[None]:
+        """While the body runs, call `listener` whenever something was published, or the source has failed.
+
+        It is called by the timer itself, so that no task has to be woken between an update's moment and the first
+        write; and in the next round of the event loop where somebody's question came before the timer. It must not
+        raise.
+        """
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
     async def give_way(self) -> None:
         """Let others have their turn: of all who catch up, one goes on in each round of the event loop.
 
@@ -233,24 +256,28 @@ class Feed:
         if self._in_turn:
             turn.get_loop().call_soon(self._next_turn)
 
-    async def _play(self, t0_ns: int) -> None:
-        while self._next is not None:
-            due_ns = t0_ns + self._moment_ns(self._next)
-            # A timer may be late by a share of what it waits (on Linux a thousandth), so the last one is short.
-            if (wait_s := (due_ns - time.perf_counter_ns()) / 1e9) > NEARLY_S:
-                await asyncio.sleep(wait_s - NEARLY_S)
-            await asyncio.sleep(max(0, due_ns - time.perf_counter_ns()) / 1e9)
-            self._publish_due()
+    def _play(self, t0_ns: int) -> None:
+        """Publish what is due, tell the listeners, and wind the timer for the next update."""
+        if self._publish_due():
+            self._call_listeners()
+        if self._next is not None:
+            wait_s = (t0_ns + self._moment_ns(self._next) - time.perf_counter_ns()) / 1e9
+            # A timer may be late by a share of what it waits (on Linux a thousandth), so the last ones are short.
+            short_s = next((early_s for early_s in NEARLY_S if wait_s > early_s), 0.0)
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, wait_s - short_s), self._play, t0_ns)
 
-    async def _end(self) -> None:
-        if self._player is not None:
-            self._player.cancel()
-            await asyncio.gather(self._player, return_exceptions=True)
+    def _call_listeners(self) -> None:
+        for listener in self._listeners.copy():
+            listener()
 
-    def _publish_due(self) -> None:
-        """Move every update whose moment has come into the log, and wake those who wait."""
+    def _end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _publish_due(self) -> bool:
+        """Move every update whose moment has come into the log, and wake those who wait; return if anything was new."""
         if self.t0_ns is None:
-            return
+            return False
         woken = False
         elapsed_ns = time.perf_counter_ns() - self.t0_ns
         try:
@@ -265,6 +292,7 @@ class Feed:
             # A fresh event for the next round: whoever waits on the old one is woken exactly once.
             old, self._news = self._news, asyncio.Event()
             old.set()
+        return woken
 
     def _moment_ns(self, update: Update) -> int:
         """Return when an update is published, after the start: at its moment, but never before those before it."""
@@ -320,27 +348,3 @@ def _checked(updates: Iterable[Update], in_full: bool = False) -> Iterator[Updat
 
 def _is(kind: Any, value: object) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
-
-
-Position = tuple[int | None, str | None]
-"""A reader's place in a log: `(after, epoch)`, None for what it does not know."""
-
-
-def read_position(query: Mapping[str, str] | Iterable[tuple[str, str]]) -> Position:
-    """Return `(after, epoch)` from a request's query parameters, None for what is not given.
-
-    query: a mapping, or pairs of name and value. Raises ValueError with a sentence for the client when `after` is not a
-    whole number from 0 up, or when one of both is given twice: nobody could say which was meant.
-    """
-    pairs = list(query.items() if isinstance(query, Mapping) else query)
-    given = dict(pairs)
-    for name in ("after", "epoch"):
-        if sum(name == other for other, _ in pairs) > 1:
-            raise ValueError(f"{name} may be given once, and here it is given again")
-    after = given.get("after")
-    if after is None:
-        return None, None
-    # isdecimal alone would let other scripts' digits through; 18 digits fit every 64-bit reader.
-    if not (after.isascii() and after.isdecimal() and len(after) <= 18):
-        raise ValueError(f"after must be the seq of an update, a whole number from 0 up, not {after[:40]!r}")
-    return int(after), given.get("epoch")

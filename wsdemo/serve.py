@@ -14,7 +14,7 @@ from typing import Any
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard, Terminal, names_of, warn_public
 from wsdemo.limits import allow_connections, fitting
-from wsdemo.loops import PromptSelector
+from wsdemo.loops import PromptSelector, trim_slack
 from wsdemo.meter import Meter, listen
 from wsdemo.processes.children import Child, say
 from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Stall, Start
@@ -29,6 +29,7 @@ DEFAULT_MAX_CONNECTIONS = 2000
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """Return a selector event loop, which the meter needs on every system; its timers wake in time for any number."""
+    trim_slack()
     return asyncio.SelectorEventLoop(PromptSelector())
 
 
