@@ -6,6 +6,7 @@ are kept for the session: the machine stays the same. What is measured later is 
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
 import os
@@ -113,6 +114,7 @@ class _Rehearsal:
         self._schedule = every(GAP_S)
         self._server = Server(row.name, schedule=self._schedule, hold=True, max_connections=MANY + 8)
         self._row, self._crowds = row, list[Child]()
+        self._t0_ns: int | None = None
 
     async def start(self) -> None:
         await self._server.start()
@@ -125,7 +127,15 @@ class _Rehearsal:
         self._crowds = [Child("rehearsal", job) for _ in range(processes_for(MANY))]
 
     async def publish(self) -> None:
-        await self._server.begin(time.perf_counter_ns())
+        self._t0_ns = time.perf_counter_ns()
+        await self._server.begin(self._t0_ns)
+
+    def _between(self, from_ns: int) -> int:
+        """Return a moment from then on that lies in the middle between two updates, where nothing is on its way."""
+        if self._t0_ns is None:
+            return from_ns
+        gap_ns = round(GAP_S * 1e9)
+        return self._t0_ns + round((from_ns - self._t0_ns) / gap_ns) * gap_ns + gap_ns // 2
 
     def kill(self) -> None:
         for crowd in self._crowds:
@@ -150,8 +160,9 @@ class _Rehearsal:
             crowd.tell(scene)
         for crowd in self._crowds:
             await crowd.answer()
+        await asyncio.sleep((self._between(time.perf_counter_ns()) - time.perf_counter_ns()) / 1e9)
         opened = await self._look()
-        start: Start = {"start_ns": time.perf_counter_ns() + round(_LEAD_S * 1e9)}
+        start: Start = {"start_ns": self._between(time.perf_counter_ns() + round(_LEAD_S * 1e9))}
         for crowd in self._crowds:
             crowd.tell(start)
         told: list[SceneHeard] = [await crowd.answer() for crowd in self._crowds]
@@ -172,8 +183,13 @@ class _Rehearsal:
         return update_bytes(self._schedule, GAP_S * (seq + 0.5))
 
     def texts(self, one: _Played) -> int:
-        """Return the bytes of the updates that were published in this scene."""
-        return sum(self.sizes(one.after.seq)[one.opened.seq :])
+        """Return the bytes of the updates that were published in this scene, and so were sent to each reader."""
+        return sum(self.sizes(one.after.seq)[one.opened.seq :]) * one.readers
+
+    def heard(self, one: _Played) -> int:
+        """Return the bytes of the updates that the answers of this scene have brought, be they from before it."""
+        sizes = self.sizes(one.after.seq)
+        return sum(sizes[seq - 1] for seq, _, _ in one.heard)
 
 
 async def _tried(row: Transport, progress: bool) -> Calibration:
@@ -208,7 +224,7 @@ async def _pushed(rehearsal: _Rehearsal) -> AsyncIterator[_Played]:
     await rehearsal.publish()
     for readers in (FEW, MANY) * ROUNDS:
         probes = NEWS_A_SCENE if readers == FEW else 0
-        yield await rehearsal.play(readers, 1.0, GAP_S * (NEWS_A_SCENE + 0.5), probes=probes)
+        yield await rehearsal.play(readers, 1.0, GAP_S * NEWS_A_SCENE, probes=probes)
 
 
 def _asking(rehearsal: _Rehearsal, played: Sequence[_Played]) -> Calibration:
@@ -220,8 +236,7 @@ def _asking(rehearsal: _Rehearsal, played: Sequence[_Played]) -> Calibration:
         )
     )
     answers = busy.answered
-    sizes = rehearsal.sizes(busy.after.seq)
-    texts = sum(sizes[seq - 1] for seq, _, _ in busy.heard)
+    texts = rehearsal.heard(busy)
     news = Both(
         (_delta(busy, "sent") - busy.wasted * silent.sent - texts) / answers,
         (_delta(busy, "received") - busy.wasted * silent.received) / answers,
@@ -245,7 +260,7 @@ def _pushing(rehearsal: _Rehearsal, played: Sequence[_Played], held: bool) -> Ca
     opening, few, many = played[0], played[1::2], played[2::2]
     rounds = tuple(_round(one, crowd) for one, crowd in zip(few, many, strict=True))
     firsts = [late for one in few for late in one.medians_s()]
-    sent = sum(_delta(one, "sent") - rehearsal.texts(one) * one.readers for one in many)
+    sent = sum(_delta(one, "sent") - (rehearsal.heard(one) if held else rehearsal.texts(one)) for one in many)
     received = sum(_delta(one, "received") for one in many)
     messages = sum(one.answered if held else one.updates * one.readers for one in many)
     alone, together = (sum(one.cpu_s for one in some) / sum(one.updates for one in some) for some in (few, many))

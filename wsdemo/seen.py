@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -61,7 +60,7 @@ def notes(row: Transport, work: Workload, seen: Seen, asked: Sequence[Poll]) -> 
     if due and (due - left_out != len(asked) or failures < sum(poll.wasted is None for poll in asked)):
         answered = sum(poll.wasted is not None for poll in asked)
         yield f"{due} polls were due, {len(asked)} made, {answered} answered: this machine could not keep the timetable"
-    if in_ticks(os.getpid()):
+    if in_ticks():
         yield "this system counts CPU in steps of 10 ms or more: small figures of server CPU say next to nothing"
     if row.habit != "asks" and work.clients > MANY_CLIENTS:
         yield (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,15 +21,16 @@ def cpu_s(pid: int) -> float:
     return times.user + times.system
 
 
-def in_ticks(pid: int) -> bool:
+def in_ticks() -> bool:
     """Whether this system counts a process's time in ticks only."""
-    return _scheduled_ns(pid) is None
+    return _scheduled_ns(os.getpid()) is None
 
 
 def _scheduled_ns(pid: int) -> int | None:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        counted = sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
-    except (OSError, ValueError, IndexError):
-        return None
-    return counted if tasks and counted else None
+    """Return the nanoseconds of all threads that are there, None where the system does not count them."""
+    counted = []
+    with suppress(OSError):  # a process that is gone
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(OSError):  # a thread that has ended meanwhile
+                counted.append(int((task / "schedstat").read_text().split()[0]))
+    return sum(counted) or None

@@ -21,6 +21,8 @@ NO_NEWS = "nothing is published"
 BYTES_WITHIN, CPU_WITHIN, MEMORY_WITHIN = 0.03, 0.5, 0.1
 """How far a run may lie from its prediction, as a share of it: by the digits in a message; by what else a processor
 does; by how memory is handed out in pages and arenas."""
+GOODBYE_BYTES = 8
+"""What a client that leaves may say at the end: a WebSocket's close frame, masked (RFC 6455, section 5.5.1)."""
 _NEAR_S = 0.005
 """An update so near to a poll may be in its answer or in the next one's."""
 
@@ -208,8 +210,8 @@ def _priced(
     received = opening.received + empty * found.silent.received + (answers + held) * found.news.received
     rss = found.rss_bytes + work.clients * found.reader_bytes
     within = {
-        "bytes_sent": BYTES_WITHIN * sent,
-        "bytes_received": BYTES_WITHIN * received,
+        "bytes_sent": BYTES_WITHIN * sent + GOODBYE_BYTES * work.clients,
+        "bytes_received": BYTES_WITHIN * received + GOODBYE_BYTES * work.clients,
         "server_cpu_s": CPU_WITHIN * cpu_s + 0.01,
         "server_rss_bytes": MEMORY_WITHIN * rss,
     }

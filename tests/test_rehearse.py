@@ -1,0 +1,103 @@
+"""The rehearsal: what a transport takes, tried before a run, and what theory makes of it."""
+
+import asyncio
+
+import pytest
+
+from wsdemo import rehearse as module
+from wsdemo.measure import measure
+from wsdemo.rehearse import rehearse, update_bytes
+from wsdemo.theory.calibration import Both, Calibration, Round
+from wsdemo.transports import TRANSPORTS
+from wsdemo.updates import every, poisson
+
+FOUND = Calibration(
+    delay_s=0.0002,
+    opening=Both(400, 200),
+    silent=Both(220, 150),
+    news=Both(230, 150),
+    rss_bytes=30e6,
+    reader_bytes=1e4,
+    rounds=(Round(0.001, 1e-4), Round(0.0012, 1.2e-4), Round(0.0011, 1.1e-4)),
+    first_p95_s=0.002,
+    poll_cpu_s=((40.0, 4e-4), (400.0, 2e-4)),
+)
+
+
+def test_latency_is_the_middle_of_the_rounds_and_its_band_is_what_they_differ():
+    """`c0 + s (N - 1) / 2`, of the round in the middle; twice the distance of the outer ones, a fifth at least."""
+    middle, within = FOUND.push_latency_s(21)
+    assert middle == pytest.approx(0.0011 + 1.1e-4 * 10)
+    assert within == pytest.approx(2 * (0.0012 + 1.2e-4 * 10 - 0.001 - 1e-4 * 10))
+    alike = Calibration(0.0002, Both(), Both(), Both(), 0, 0, rounds=(Round(0.001, 0),) * 3, first_p95_s=0.001)
+    assert alike.push_latency_s(1) == pytest.approx((0.001, 0.0002))
+
+
+def test_late_updates_of_a_single_reader_are_in_the_high_percentile():
+    """What delays an update delays it for all: the first reader's own p95, and the way to the 95th of a hundred."""
+    assert FOUND.push_latency_s(101, 0.95)[0] == pytest.approx(0.002 + 0.95 * 1.1e-4 * 100)
+
+
+def test_a_poll_costs_less_where_there_are_many_and_nothing_beyond_what_was_tried():
+    """Between two rates by a power of the rate: half way in the logarithm is the geometric mean."""
+    assert [FOUND.poll_cpu(rate) for rate in (1, 40, 400, 5000)] == pytest.approx([4e-4, 4e-4, 2e-4, 2e-4])
+    assert FOUND.poll_cpu((40 * 400) ** 0.5) == pytest.approx((4e-4 * 2e-4) ** 0.5)
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_bytes_and_counts_of_a_run_are_what_its_rehearsal_says(name):
+    """To the byte but for goodbyes and the digits of a number, which the stated tolerance allows for."""
+
+    async def scenario():
+        return await measure(name, poisson(4), clients=7, interval_s=0.2, duration_s=1.5, progress=False)
+
+    run = asyncio.run(scenario())
+    said = run.predicted
+    assert said.reasons == {} or set(said.reasons) == {"latency_p99_s"}
+    assert (run.requests, run.held_connections) == (said.requests, said.held_connections)
+    assert (run.opening_bytes_sent, run.opening_bytes_received) == (
+        said.opening_bytes_sent,
+        said.opening_bytes_received,
+    )
+    for field in ("bytes_sent", "bytes_received"):
+        assert abs(getattr(run, field) - getattr(said, field)) <= said.within[field], field
+
+
+def test_a_rehearsal_is_kept_for_the_session(monkeypatch):
+    """The machine stays the same; and two transports are two."""
+    tried = []
+
+    async def once(row, progress):
+        tried.append(row.name)
+        return FOUND
+
+    monkeypatch.setattr(module, "_tried", once)
+    monkeypatch.setattr(module, "_kept", {})
+
+    async def scenario():
+        for name in ("sse", "sse", "websocket", "sse"):
+            assert await rehearse(TRANSPORTS[name], progress=False) is FOUND
+
+    asyncio.run(scenario())
+    assert tried == ["sse", "websocket"]
+
+
+def test_updates_have_the_size_at_which_they_are_sent():
+    """One more digit in the number is one more byte, or two with the one in the data."""
+    sizes = update_bytes(every(0.1), 1.2)
+    assert len(sizes) == 11
+    assert sizes[9] - sizes[8] >= 2
+
+
+def test_without_a_rehearsal_theory_says_what_it_does_not_know():
+    """Counts follow from the schedule alone; the rest has a reason, and the run says it."""
+
+    async def scenario():
+        return await measure(
+            "sse", every(0.2), clients=2, interval_s=0.2, duration_s=0.5, progress=False, rehearsal=False
+        )
+
+    run = asyncio.run(scenario())
+    told = run.to_dict()
+    assert told["predicted"]["requests"] == 2 and told["predicted"]["server_cpu_s"] is None
+    assert any("server_cpu_s" in note and "not tried" in note for note in told["notes"])
