@@ -64,20 +64,22 @@ def test_bytes_and_counts_of_a_run_are_what_its_rehearsal_says(name):
 
 
 def test_a_rehearsal_is_kept_for_the_session(monkeypatch):
-    """The machine stays the same; and two transports are two."""
+    """The machine stays the same; and two transports are two. Runs that start at once wait for one rehearsal."""
     tried = []
 
     async def once(row, progress):
         tried.append(row.name)
+        await asyncio.sleep(0)
         return FOUND
 
     monkeypatch.setattr(module, "_tried", once)
     monkeypatch.setattr(module, "_kept", {})
 
     async def scenario():
-        for name in ("sse", "sse", "websocket", "sse"):
-            assert await rehearse(TRANSPORTS[name], progress=False) is FOUND
+        rows = [TRANSPORTS[name] for name in ("sse", "sse", "websocket", "sse")]
+        assert await asyncio.gather(*(rehearse(row, progress=False) for row in rows)) == [FOUND] * 4
 
+    asyncio.run(scenario())
     asyncio.run(scenario())
     assert tried == ["sse", "websocket"]
 

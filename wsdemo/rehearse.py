@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import psutil
@@ -39,6 +40,7 @@ POLLS_PER_S = (40.0, 400.0)
 _SCENE_S, _REST_S, _LEAD_S = 0.4, 0.1, 0.05
 
 _kept: dict[str, Calibration] = {}
+_in_turn: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
 async def rehearse(row: Transport, *, progress: bool = True) -> Calibration:
@@ -46,8 +48,10 @@ async def rehearse(row: Transport, *, progress: bool = True) -> Calibration:
 
     Raises `children.ChildFailed` if a process dies.
     """
-    if row.name not in _kept:
-        _kept[row.name] = await _tried(row, progress)
+    # Runs that are started at once would try at once, the same thing, and disturb each other.
+    async with _in_turn.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        if row.name not in _kept:
+            _kept[row.name] = await _tried(row, progress)
     return _kept[row.name]
 
 
