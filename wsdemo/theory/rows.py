@@ -7,12 +7,12 @@ prices (`Calibration`), found before the clock starts; without them they are Non
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from wsdemo.theory.calibration import Both, Calibration
 from wsdemo.theory.closed import latency_mean, wasted_fraction, wasted_fraction_given
-from wsdemo.theory.walks import Walk, conflated, long_polls, polls
+from wsdemo.theory.walks import PollsWalk, Walk, conflated, long_polls, polls
 from wsdemo.workload import DEFAULT_PACE, Pace, Workload, phases, polls_due
 
 NOT_TRIED = "what it takes on this machine was not tried beforehand"
@@ -24,7 +24,7 @@ does; by how memory is handed out in pages and arenas."""
 GOODBYE_BYTES = 8
 """What a client that leaves may say at the end: a WebSocket's close frame, masked (RFC 6455, section 5.5.1)."""
 _NEAR_S = 0.005
-"""An update so near to a poll may be in its answer or in the next one's."""
+"""So late a poll may be on any machine, even one that did nothing else when it was tried."""
 
 
 @dataclass(frozen=True)
@@ -61,33 +61,38 @@ def polling(work: Workload, delay_s: float, found: Calibration | None = None, pa
     The requests wasted and the percentiles are walked along the schedule for the clients' own phases, so that they hold
     for a single client too; wasted_fraction is the mean over all phases.
     """
-    walk = polls(work.at_s, phases(work.clients, work.interval_s), work.interval_s, work.duration_s)
-    near = float(sum(min(at_s, work.interval_s) < _NEAR_S or work.interval_s - at_s < _NEAR_S for at_s in walk.waits_s))
     fraction = wasted_fraction_given(work.at_s, work.interval_s, work.duration_s)
-    way_s = (delay_s, delay_s) if found is None else found.way_s
+    # To the server and back: where the machine was tried, half of a poll's whole way each.
+    there_s, latest_s = (delay_s, delay_s) if found is None else (found.way_s[0] / 2, found.way_s[1])
+    soonest, walk, latest = (_polled(work, late_s) for late_s in (0.0, there_s, max(there_s, latest_s, _NEAR_S)))
     prediction = Prediction(
         requests=polls_due(work.clients, work.interval_s, work.duration_s),
         wasted=walk.wasted,
         wasted_fraction=fraction,
         wasted_fraction_poisson=wasted_fraction(work.rate_per_s, work.interval_s),
         deliveries=work.clients * len(work.at_s),
-        latency_mean_s=latency_mean(work.interval_s, way_s[0]) if not work.at_s else (walk.mean_s or 0.0) + way_s[0],
+        latency_mean_s=(latency_mean(work.interval_s) if walk.mean_s is None else walk.mean_s) + there_s,
         held_connections=work.clients,
         within={
-            "wasted": near + 0.5,
+            "wasted": max(abs(walk.wasted - other.wasted) for other in (soonest, latest)) + 1,
             # Over all phases the share is exact in the mean; these are N of them, and each update has a first and a
             # last poll that finds it.
             "wasted_fraction": len(work.at_s) / max(1, polls_due(work.clients, work.interval_s, work.duration_s)),
         },
     )
+    prediction = _waits(prediction, walk, (soonest, latest), there_s)
     if found is None:
-        return _unpriced(_waits(prediction, walk, way_s, 0.1))
+        return _unpriced(prediction)
     answers = walk.useful + walk.late_answers
     # One further poll of each comes after the run; all are in the bytes.
     empty = walk.requests + work.clients - answers
     rate = work.clients / work.interval_s
     cpu_s = (walk.requests + work.clients) * found.poll_cpu(rate)
-    return _priced(_waits(prediction, walk, way_s, 0.03), work, found, empty, answers, cpu_s)
+    return _priced(prediction, work, found, empty, answers, cpu_s)
+
+
+def _polled(work: Workload, delay_s: float) -> PollsWalk:
+    return polls(work.at_s, phases(work.clients, work.interval_s), work.interval_s, work.duration_s, delay_s)
 
 
 def push(work: Workload, delay_s: float, found: Calibration | None = None, pace: Pace = DEFAULT_PACE) -> Prediction:
@@ -146,23 +151,20 @@ def long_polling(
     return _priced(prediction, work, found, work.clients * walk.timeouts, answers, cpu_s, held=work.clients)
 
 
-def _waits(prediction: Prediction, walk: Walk, way_s: tuple[float, float], band: float) -> Prediction:
-    """Return the prediction with the percentiles of what waits for a poll; band: a share of each."""
+def _waits(prediction: Prediction, walk: Walk, others: Sequence[Walk], back_s: float) -> Prediction:
+    """Return the prediction with the percentiles of what waits for a poll, and is `back_s` on its way back.
+
+    others: the same polls, sooner and later than they are expected. An update that falls beside a poll is in its answer
+    or in the next one, by a hair, so what these differ is how far a run may be off.
+    """
+    names = {"latency_p50_s": 0.5, "latency_p95_s": 0.95, "latency_p99_s": 0.99}
     if not walk.deliveries:
-        names = ("latency_p50_s", "latency_p95_s", "latency_p99_s")
         return replace(prediction, reasons=dict(prediction.reasons) | dict.fromkeys(names, NO_NEWS))
-    p50, p95, p99 = ((walk.quantile_s(share) or 0.0) + way_s[0] for share in (0.5, 0.95, 0.99))
-    mean_s = prediction.latency_mean_s
-    slack_s = max(way_s[1] - way_s[0], _NEAR_S)
-    within = dict(prediction.within)
-    for name, value in (
-        ("latency_mean_s", mean_s),
-        ("latency_p50_s", p50),
-        ("latency_p95_s", p95),
-        ("latency_p99_s", p99),
-    ):
-        within[name] = band * value + slack_s
-    return replace(prediction, latency_p50_s=p50, latency_p95_s=p95, latency_p99_s=p99, within=within)
+    found = {name: [one.quantile_s(share) or 0.0 for one in (walk, *others)] for name, share in names.items()}
+    found["latency_mean_s"] = [one.mean_s or 0.0 for one in (walk, *others)]
+    within = {name: max(waits) - min(waits) + _NEAR_S for name, waits in found.items()}
+    said = {name: found[name][0] + back_s for name in names}
+    return replace(prediction, **said, within=dict(prediction.within) | within)  # type: ignore[arg-type]
 
 
 def _pushed(prediction: Prediction, work: Workload, found: Calibration, walk: Walk | None) -> Prediction:
