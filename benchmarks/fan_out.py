@@ -21,15 +21,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import psutil
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 from websockets.frames import Frame, Opcode
 
 from wsdemo.feed import News
 from wsdemo.limits import allow_connections
+from wsdemo.processes.cpu import cpu_s
 
 KINDS = ("bare", "websocket", "sse")
 HANDSHAKE = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"
@@ -85,14 +84,6 @@ def connect(kind: str, port: int, key: str = "dGhlIHNhbXBsZSBub25jZQ==") -> sock
     return reader
 
 
-def cpu_ns(pid: int) -> int:
-    """Return the CPU that a process has had: to the nanosecond on Linux, elsewhere in the steps of its clock."""
-    try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
-    except OSError:
-        return round(sum(psutil.Process(pid).cpu_times()[:2]) * 1e9)
-
-
 def count(selector: selectors.BaseSelector, for_s: float) -> int:
     """Read all that comes to the readers for so long; return how many messages it was."""
     messages, end_s = 0, time.monotonic() + for_s
@@ -109,10 +100,10 @@ def cpu_a_message(kind: str, readers: int, updates: int, period_s: float) -> tup
         for _ in range(readers):
             selector.register(stack.enter_context(connect(kind, port)), selectors.EVENT_READ)
         count(selector, 10 * period_s)  # what came while they connected, and the first messages, which find all cold
-        before_ns = cpu_ns(pid)
+        before_s = cpu_s(pid)
         messages = count(selector, updates * period_s)
-        spent_ns = cpu_ns(pid) - before_ns
-    return spent_ns / 1e3 / max(1, messages), messages
+        spent_s = cpu_s(pid) - before_s
+    return spent_s * 1e6 / max(1, messages), messages
 
 
 def main() -> None:

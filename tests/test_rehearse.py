@@ -1,12 +1,16 @@
 """The rehearsal: what a transport takes, tried before a run, and what theory makes of it."""
 
 import asyncio
+import time
 
 import pytest
+from patience import patient
 
 from wsdemo import rehearse as module
 from wsdemo.measure import measure
+from wsdemo.processes.children import Child, ChildFailed
 from wsdemo.rehearse import rehearse, update_bytes
+from wsdemo.serve import Server
 from wsdemo.theory.calibration import Both, Calibration, Round
 from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import every, poisson
@@ -103,3 +107,22 @@ def test_without_a_rehearsal_theory_says_what_it_does_not_know():
     told = run.to_dict()
     assert told["predicted"]["requests"] == 2 and told["predicted"]["server_cpu_s"] is None
     assert any("server_cpu_s" in note and "not tried" in note for note in told["notes"])
+
+
+def test_readers_that_fail_while_they_listen_end_the_rehearsal():
+    """Whoever waits for what they heard is told that there is nothing, and does not wait for ever."""
+
+    async def scenario():
+        async with Server("sse") as server:
+            job = {"transport": "sse", "url": server.url(), "host": "127.0.0.1", "probe_port": 1}
+            readers = Child("rehearsal", job)
+            try:
+                readers.tell({"phases_s": [0.0], "interval_s": 1.0, "seconds": 0.1, "rest_s": 0.0, "probes": 1})
+                assert await readers.answer() == {}
+                readers.tell({"start_ns": time.perf_counter_ns()})
+                with pytest.raises(ChildFailed):
+                    await asyncio.wait_for(readers.answer(), patient(20))
+            finally:
+                readers.kill()
+
+    asyncio.run(scenario())

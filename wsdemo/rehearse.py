@@ -13,7 +13,7 @@ import os
 import statistics
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -245,16 +245,10 @@ def _asking(rehearsal: _Rehearsal, played: Sequence[_Played]) -> Calibration:
         (_delta(busy, "sent") - busy.wasted * silent.sent - texts) / answers,
         (_delta(busy, "received") - busy.wasted * silent.received) / answers,
     )
-    rss_bytes, reader_bytes = _at_rest(slow, quick)
     ways = [way for _, _, way in busy.heard if way is not None]
     prices = tuple((rate, one.cpu_s / one.requests) for rate, one in zip(POLLS_PER_S, (slow, quick), strict=True))
-    return Calibration(
-        delay_s=_delay_s(played),
-        rss_bytes=rss_bytes,
-        reader_bytes=reader_bytes,
-        opening=_opening(quick),
-        silent=silent,
-        news=news,
+    return replace(
+        _common(played, slow, quick, quick, silent, news),
         way_s=(statistics.median(ways), float(np.percentile(ways, 95))),
         poll_cpu_s=prices,
     )
@@ -269,16 +263,10 @@ def _pushing(rehearsal: _Rehearsal, played: Sequence[_Played], held: bool) -> Ca
     messages = sum(one.answered if held else one.updates * one.readers for one in many)
     alone, together = (sum(one.cpu_s for one in some) / sum(one.updates for one in some) for some in (few, many))
     message_cpu_s = max(0.0, together - alone) / (MANY - FEW)
-    rss_bytes, reader_bytes = _at_rest(few[-1], many[-1])
     asked = sum(one.requests for one in many) if held else messages  # one of each reader is held at the end
     news = Both(sent / messages, received / asked)
-    return Calibration(
-        delay_s=_delay_s(played),
-        rss_bytes=rss_bytes,
-        reader_bytes=reader_bytes,
-        opening=_opening(opening),
-        silent=news,
-        news=news,
+    return replace(
+        _common(played, few[-1], many[-1], opening, news, news),
         rounds=rounds,
         first_p95_s=float(np.percentile(firsts, 95)),
         update_cpu_s=max(0.0, alone - message_cpu_s),
@@ -302,10 +290,13 @@ def _opening(one: _Played) -> Both:
     )
 
 
-def _at_rest(few: _Played, many: _Played) -> tuple[float, float]:
-    """Return the memory of the server without readers, and of each reader."""
+def _common(
+    played: Sequence[_Played], few: _Played, many: _Played, opening: _Played, silent: Both, news: Both
+) -> Calibration:
+    """Return the prices that every habit has: delay, bytes, and the memory of the server and of each reader."""
     each = max(0.0, (many.after.rss_bytes - few.after.rss_bytes) / max(1, many.readers - few.readers))
-    return few.after.rss_bytes - few.readers * each, each
+    rss_bytes = few.after.rss_bytes - few.readers * each
+    return Calibration(_delay_s(played), _opening(opening), silent, news, rss_bytes, each)
 
 
 def _delta(one: _Played, name: str) -> int:

@@ -99,8 +99,8 @@ async def _work(job: ClientsJob, start: asyncio.Future[int]) -> None:
     for number in range(len(readers)):
         tasks.append(asyncio.create_task(attend(number)))
         if number % 50 == 49:
-            await _all_open(readers[: number + 1], tasks)
-    await _all_open(readers, tasks)
+            await all_open(readers[: number + 1], tasks)
+    await all_open(readers, tasks)
     ready: ClientsReady = {"delay_s": delay_s}
     say(ready)
     t0_ns = await asyncio.shield(start)
@@ -131,7 +131,7 @@ async def _until_the_end(job: ClientsJob, t0_ns: int, readers: list[Reader], tas
             raise failure
 
 
-async def _all_open(readers: list[Reader], tasks: list[asyncio.Task[None]]) -> None:
+async def all_open(readers: list[Reader], tasks: list[asyncio.Task[None]]) -> None:
     """Wait until every reader is connected; raise the failure of the first that cannot."""
     waiting = asyncio.create_task(_opened(readers))
     await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -148,18 +148,27 @@ async def _opened(readers: list[Reader]) -> None:
 
 
 async def _one_way_delay(host: str, port: int) -> float:
-    """Return half the median round trip of a few bytes through the server's TCP echo, in seconds."""
+    """Return the median one-way delay of the bare line, in seconds."""
+    return statistics.median(await one_way_delays(host, port, PROBES))
+
+
+async def one_way_delays(host: str, port: int, probes: int, pause_s: float = 0.0) -> list[float]:
+    """Return half the round trip of a few bytes through the server's TCP echo, in seconds, for each of the probes.
+
+    pause_s: before each of them; a line that is asked seldom finds all code cold.
+    """
     reader, writer = await asyncio.open_connection(host, port)
-    trips = []
-    for _ in range(PROBES):
+    delays_s = []
+    for _ in range(probes):
+        await asyncio.sleep(pause_s)
         sent_ns = time.perf_counter_ns()
         writer.write(b"x" * 64)
         await reader.readexactly(64)
-        trips.append(time.perf_counter_ns() - sent_ns)
+        delays_s.append((time.perf_counter_ns() - sent_ns) / 2e9)
     writer.close()
     with suppress(ConnectionError):
         await writer.wait_closed()
-    return statistics.median(trips) / 2e9
+    return delays_s
 
 
 def _tally(reader: Reader, deliveries: list[Delivery], t0_ns: int) -> Tally:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any
 
 from wsdemo.limits import allow_connections
 from wsdemo.processes.children import say
+from wsdemo.processes.clients import all_open, one_way_delays
 from wsdemo.processes.jobs import RehearsalJob, Scene, SceneHeard
 from wsdemo.reader import Delivery, Reader
+from wsdemo.tasks import background
 from wsdemo.transports import TRANSPORTS
 
 MOST_READERS = 100
@@ -23,8 +25,27 @@ async def run_child(job: RehearsalJob, orders: AsyncIterator[Any]) -> None:
     The readers of a scene leave when the next one is told, so that whoever counts at the server can look before.
     """
     allow_connections(MOST_READERS)
+    failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def fail() -> None:
+        await failure
+
+    async with background(fail()):
+        await _play(job, orders, failure)
+
+
+async def _play(job: RehearsalJob, orders: AsyncIterator[Any], failure: asyncio.Future[None]) -> None:
     stage: _Stage | None = None
     listening: asyncio.Task[SceneHeard] | None = None
+
+    def tell(heard: asyncio.Task[SceneHeard]) -> None:
+        if heard.cancelled():
+            return
+        if (error := heard.exception()) is not None:  # whoever waits for the answer is to hear that there is none
+            failure.set_exception(error)
+        else:
+            say(heard.result())
+
     try:
         async for order in orders:
             if "start_ns" not in order:
@@ -36,17 +57,12 @@ async def run_child(job: RehearsalJob, orders: AsyncIterator[Any]) -> None:
             elif stage is not None:
                 # Beside the orders: the end of stdin must end this process at any moment.
                 listening = asyncio.create_task(stage.listen(order["start_ns"]))
-                listening.add_done_callback(_tell)
+                listening.add_done_callback(tell)
     finally:
-        for task in filter(None, [listening]):
-            task.cancel()
+        if listening is not None:
+            listening.cancel()
         if stage is not None:
             await stage.clear()
-
-
-def _tell(listening: asyncio.Task[SceneHeard]) -> None:
-    if not listening.cancelled():
-        say(listening.result())
 
 
 class _Stage:
@@ -65,17 +81,7 @@ class _Stage:
     async def open(self) -> None:
         hear = TRANSPORTS[self._job["transport"]].module().hear
         self._tasks = [asyncio.create_task(self._attend(hear, reader)) for reader in self._readers]
-        waiting = asyncio.create_task(self._opened())
-        await asyncio.wait([waiting, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
-        for task in self._tasks:
-            if task.done():
-                waiting.cancel()
-                task.result()
-        await waiting
-
-    async def _opened(self) -> None:
-        for reader in self._readers:
-            await reader.is_open.wait()
+        await all_open(self._readers, self._tasks)
 
     async def _attend(self, hear: Any, reader: Reader) -> None:
         async with aclosing(hear(self._job["url"], reader)) as deliveries:
@@ -87,6 +93,9 @@ class _Stage:
         await asyncio.sleep(max(0, start_ns - time.perf_counter_ns()) / 1e9)
         delays_s = await self._probe()
         await asyncio.sleep(start_ns / 1e9 + self._scene["seconds"] + self._scene["rest_s"] - time.perf_counter())
+        for task in self._tasks:
+            if task.done():
+                task.result()  # which raises what ended it, if it was no end of its polls
         requests = [request for reader in self._readers for request in reader.requests if not request.opening]
         return {
             "heard": self._heard,
@@ -97,21 +106,12 @@ class _Stage:
         }
 
     async def _probe(self) -> list[float]:
-        """Return half the round trip of a few bytes through the server's TCP echo, each time, at the pace of news."""
-        probes, delays_s = self._scene["probes"], []
+        """Return the one-way delays of the bare line, probed at the pace of news."""
+        probes = self._scene["probes"]
         if not probes:
             return []
-        reader, writer = await asyncio.open_connection(self._job["host"], self._job["probe_port"])
-        for _ in range(probes):
-            await asyncio.sleep(self._scene["seconds"] / (probes + 1))
-            sent_ns = time.perf_counter_ns()
-            writer.write(b"x" * 64)
-            await reader.readexactly(64)
-            delays_s.append((time.perf_counter_ns() - sent_ns) / 2e9)
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-        return delays_s
+        pause_s = self._scene["seconds"] / (probes + 1)
+        return await one_way_delays(self._job["host"], self._job["probe_port"], probes, pause_s)
 
     async def clear(self) -> None:
         for task in self._tasks:

@@ -7,8 +7,9 @@ know: it has to be tried. These are the results of the trial, and the only numbe
 from __future__ import annotations
 
 import math
-import statistics
 from dataclasses import dataclass
+
+from wsdemo.theory.costs import push_latency_quantile
 
 LEAST_BAND = 0.2
 """How far a latency may lie from its prediction at least: rounds that agree by chance do not make a machine certain."""
@@ -34,7 +35,7 @@ class Round:
 
     def latency_s(self, readers: int, share: float = 0.5) -> float:
         """Return the latency that this share of so many readers does not exceed: `c0 + p s (N - 1)`."""
-        return self.first_s + share * self.further_s * (readers - 1)
+        return push_latency_quantile(self.first_s, self.further_s, readers, share)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Calibration:
 
     def push_latency_s(self, readers: int, share: float = 0.5) -> tuple[float, float]:
         """Return the latency of a push to so many readers, and how far its rounds say that it may be off, seconds."""
+        import statistics  # here, since servers import this package, and their memory is measured
+
         found = [one.latency_s(readers, share) for one in self.rounds]
         middle = statistics.median(found)
         if share > 0.5:  # what delays a whole update is in the first reader's own quantile
