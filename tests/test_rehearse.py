@@ -68,11 +68,14 @@ def test_bytes_and_counts_of_a_run_are_what_its_rehearsal_says(name):
 
 
 def test_a_rehearsal_is_kept_for_the_session(monkeypatch):
-    """The machine stays the same; and two transports are two. Runs that start at once wait for one rehearsal."""
+    """The machine stays the same; and two transports are two, and so are two paces to a push.
+
+    Runs that start at once wait for one rehearsal.
+    """
     tried = []
 
-    async def once(row, progress):
-        tried.append(row.name)
+    async def once(row, gap_s, progress):
+        tried.append((row.name, gap_s))
         await asyncio.sleep(0)
         return FOUND
 
@@ -81,11 +84,32 @@ def test_a_rehearsal_is_kept_for_the_session(monkeypatch):
 
     async def scenario():
         rows = [TRANSPORTS[name] for name in ("sse", "sse", "websocket", "sse")]
-        assert await asyncio.gather(*(rehearse(row, progress=False) for row in rows)) == [FOUND] * 4
+        assert await asyncio.gather(*(rehearse(row, 9.0, progress=False) for row in rows)) == [FOUND] * 4
+        for name, rate in (("sse", 11.0), ("sse", 3.9), ("polling", 9.0), ("polling", 0.1)):
+            await rehearse(TRANSPORTS[name], rate, progress=False)
 
     asyncio.run(scenario())
     asyncio.run(scenario())
-    assert tried == ["sse", "websocket"]
+    assert tried == [("sse", 0.1), ("websocket", 0.1), ("sse", 0.25), ("polling", 0.1)]
+
+
+def test_a_push_is_tried_at_the_pace_of_its_run(monkeypatch):
+    """Rare news finds processors asleep. What comes faster or more rarely than was tried has the nearest pace."""
+    tried = []
+
+    async def once(row, gap_s, progress):
+        tried.append(gap_s)
+        return FOUND
+
+    monkeypatch.setattr(module, "_tried", once)
+
+    async def scenario():
+        for rate in (1000, 8, 5, 3, 2, 0.001, 0):
+            monkeypatch.setattr(module, "_kept", {})
+            await rehearse(TRANSPORTS["websocket"], rate, progress=False)
+
+    asyncio.run(scenario())
+    assert tried == [0.1, 0.1, 0.25, 0.25, 0.5, 0.5, 0.5]
 
 
 def test_updates_have_the_size_at_which_they_are_sent():
