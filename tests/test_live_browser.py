@@ -157,6 +157,22 @@ def test_the_table_says_what_was_counted(page):
     assert page.locator(".left .vain").inner_text() == f"{now['sides']['left']['measured']['share'] * 100:.0f}\u202f%"
 
 
+def test_the_heads_of_the_table_end_where_their_numbers_end(page):
+    """Each column's kind, the first one's too, stands flush right over what it names."""
+    ends = page.evaluate(
+        """() => [...document.querySelectorAll("thead tr:last-child th")].map((head, at) => {
+            const cell = document.querySelectorAll("tbody tr:first-child td")[at];
+            return [head, cell].map((one) => {
+              const text = document.createRange();
+              text.selectNodeContents(one);
+              return text.getBoundingClientRect().right;
+            });
+        })"""
+    )
+    assert len(ends) == 4
+    assert [head for head, _ in ends] == pytest.approx([cell for _, cell in ends], abs=1)
+
+
 def test_every_transport_works_on_either_side(page):
     """All five on the left and on the right hear the same updates; those that push are not asked in vain."""
     for pair in (
