@@ -10,7 +10,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from wsdemo.meter import Counters as Counters
 
-Kind = Literal["server", "clients", "rehearsal", "live", "echo"]
+Kind = Literal["server", "clients", "rehearsal", "legs", "live", "echo"]
 
 
 class ServerJob(TypedDict):
@@ -136,6 +136,25 @@ class SceneHeard(TypedDict):
     wasted: int
     answered: int
     delays_s: list[float]
+
+
+class LegsJob(TypedDict):
+    """What a server that notes its moments is to do: push by this transport, an update every `gap_s`."""
+
+    transport: str
+    gap_s: float
+
+
+class LegsAbout(TypedDict):
+    """Its first answer."""
+
+    url: str
+
+
+class LegsSeen(TypedDict):
+    """Its last answer: `(seq, wake_s, write_s)` of each update, see `legs.Legs`."""
+
+    legs: list[tuple[int, float, float]]
 
 
 class EchoJob(TypedDict):
