@@ -36,5 +36,5 @@ def test_legs_are_said_in_lines():
     "arguments", [{"transport": "long_polling"}, {"readers": 0}, {"readers": 101}, {"updates": 0}, {"gap_s": 0}]
 )
 def test_what_cannot_be_tried_is_refused(arguments):
-    with pytest.raises(ValueError, match="streamed to|legs needs"):
+    with pytest.raises(ValueError, match=r"streamed to|legs needs"):
         asyncio.run(legs(**arguments))
