@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from asyncio.selector_events import _SelectorTransport
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -195,10 +197,17 @@ async def _settle() -> None:
     """End what a server leaves in its loop, such as handshakes that a browser's spare connections never began.
 
     asyncio.run does the same with tasks. Otherwise the garbage collector finds them, during some later test. So it does
-    with a connection that was let in while its server closed, and that nobody knows; asyncio has no public list.
+    with a connection that was let in while its server closed: the server refuses it then (`Server._attach`), of which
+    asyncio tells nobody, and which it does not close.
     """
     await _turns()  # what was just let in becomes a transport
-    for transport in list(asyncio.get_running_loop()._transports.values()):
+    loop = asyncio.get_running_loop()
+    known = set(loop._transports.values())
+    for one in gc.get_objects():
+        if isinstance(one, _SelectorTransport) and one._loop is loop and one not in known and one._sock is not None:
+            sock, one._sock = one._sock, None
+            sock.close()
+    for transport in known:
         transport.abort()
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
