@@ -37,6 +37,15 @@ def test_latency_is_the_middle_of_the_rounds_and_its_band_is_what_they_differ():
     assert alike.push_latency_s(1) == pytest.approx((0.001, 0.0002))
 
 
+def test_the_first_further_readers_have_a_price_of_their_own():
+    """What was tried is met at one, at eight and at fifty readers; beyond, each adds what the last ones added."""
+    one = Round.of(0.001, 0.0017, 0.0038, 50)
+    assert [one.latency_s(readers) for readers in (1, 8, 50)] == pytest.approx([0.001, 0.0017, 0.0038])
+    assert one.latency_s(92) == pytest.approx(0.0038 + 0.0021)
+    assert one.latency_s(15, 0.25) == pytest.approx(0.0017)  # three and a half before it, as in the middle of eight
+    assert Round.of(0.001, 0.0009, 0.0008, 50).latency_s(100) == 0.001  # no reader hears sooner for the others
+
+
 def test_late_updates_of_a_single_reader_are_in_the_high_percentile():
     """What delays an update delays it for all: the first reader's own p95, and the way to the 95th of a hundred."""
     assert FOUND.push_latency_s(101, 0.95)[0] == pytest.approx(0.002 + 0.95 * 1.1e-4 * 100)
@@ -68,14 +77,11 @@ def test_bytes_and_counts_of_a_run_are_what_its_rehearsal_says(name):
 
 
 def test_a_rehearsal_is_kept_for_the_session(monkeypatch):
-    """The machine stays the same; and two transports are two, and so are two paces to a push.
-
-    Runs that start at once wait for one rehearsal.
-    """
+    """The machine stays the same; and two transports are two. Runs that start at once wait for one rehearsal."""
     tried = []
 
-    async def once(row, gap_s, progress):
-        tried.append((row.name, gap_s))
+    async def once(row, progress):
+        tried.append(row.name)
         await asyncio.sleep(0)
         return FOUND
 
@@ -84,32 +90,11 @@ def test_a_rehearsal_is_kept_for_the_session(monkeypatch):
 
     async def scenario():
         rows = [TRANSPORTS[name] for name in ("sse", "sse", "websocket", "sse")]
-        assert await asyncio.gather(*(rehearse(row, 9.0, progress=False) for row in rows)) == [FOUND] * 4
-        for name, rate in (("sse", 11.0), ("sse", 3.9), ("polling", 9.0), ("polling", 0.1)):
-            await rehearse(TRANSPORTS[name], rate, progress=False)
+        assert await asyncio.gather(*(rehearse(row, progress=False) for row in rows)) == [FOUND] * 4
 
     asyncio.run(scenario())
     asyncio.run(scenario())
-    assert tried == [("sse", 0.1), ("websocket", 0.1), ("sse", 0.25), ("polling", 0.1)]
-
-
-def test_a_push_is_tried_at_the_pace_of_its_run(monkeypatch):
-    """Rare news finds processors asleep. What comes faster or more rarely than was tried has the nearest pace."""
-    tried = []
-
-    async def once(row, gap_s, progress):
-        tried.append(gap_s)
-        return FOUND
-
-    monkeypatch.setattr(module, "_tried", once)
-
-    async def scenario():
-        for rate in (1000, 8, 5, 3, 2, 0.001, 0):
-            monkeypatch.setattr(module, "_kept", {})
-            await rehearse(TRANSPORTS["websocket"], rate, progress=False)
-
-    asyncio.run(scenario())
-    assert tried == [0.1, 0.1, 0.25, 0.25, 0.5, 0.5, 0.5]
+    assert tried == ["sse", "websocket"]
 
 
 def test_updates_have_the_size_at_which_they_are_sent():

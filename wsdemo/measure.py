@@ -73,7 +73,7 @@ async def measure(
         schedule = schedule.with_seed(seed)
     work = _workload(schedule, clients, interval_s, duration_s)
     (own,) = paces_of([row], pace or DEFAULT_PACE)
-    found = await rehearse(row, schedule.rate_per_s, progress=progress) if rehearsal else None
+    found = await rehearse(row, progress=progress) if rehearsal else None
     if found is not None:
         work = replace(work, update_bytes=update_bytes(schedule, work.duration_s))
     seen = await _run(row, schedule, work, own, progress)

@@ -25,43 +25,34 @@ from wsdemo.processes.cpu import cpu_s
 from wsdemo.processes.jobs import RehearsalJob, Scene, SceneHeard, Start
 from wsdemo.progress import progress as progress_bar
 from wsdemo.serve import Server
-from wsdemo.theory.calibration import Both, Calibration, Round
+from wsdemo.theory.calibration import SEVERAL, Both, Calibration, Round
 from wsdemo.transports import Transport
 from wsdemo.updates import Schedule, Update, every
 from wsdemo.workload import phases
 
 CLIENTS_A_PROCESS, MOST_PROCESSES = 10, 4
-ROUNDS, FEW, MANY = 3, 1, 50
-"""A push is tried in so many rounds, each at one and at many readers: one short round is luck."""
-GAPS_S = (0.1, 0.25, 0.5)
-"""Between two updates of a rehearsal. Rare news finds processors asleep and caches cold, so a push is tried at the pace
-of its run, as near as one of these comes to it."""
-NEWS_A_SCENE = 3
-_CROWD_S = 0.3
+ROUNDS, FEW, SOME, MANY = 3, 1, SEVERAL, 50
+"""A push is tried in so many rounds, each at one reader, at some and at many: one short round is luck."""
+GAP_S, NEWS_A_SCENE = 0.1, 3
+"""Between two updates: rarer news finds the code as cold as these do."""
 POLLS_PER_S = (40.0, 400.0)
 """At these rates a poll is tried: a busy server needs less for each."""
 _SCENE_S, _REST_S, _LEAD_S = 0.4, 0.1, 0.05
 
-_kept: dict[tuple[str, float], Calibration] = {}
+_kept: dict[str, Calibration] = {}
 _in_turn: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
-async def rehearse(row: Transport, rate_per_s: float, *, progress: bool = True) -> Calibration:
+async def rehearse(row: Transport, *, progress: bool = True) -> Calibration:
     """Return the prices of a transport on this machine, tried now or earlier in this session.
 
-    rate_per_s: how many updates a second the run to come expects; only a push is tried at the pace of its news. Raises
-    `children.ChildFailed` if a process dies.
+    Raises `children.ChildFailed` if a process dies.
     """
-    gap_s = GAPS_S[0] if row.habit == "asks" else _nearest_gap_s(rate_per_s)
     # Runs that are started at once would try at once, the same thing, and disturb each other.
     async with _in_turn.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-        if (row.name, gap_s) not in _kept:
-            _kept[row.name, gap_s] = await _tried(row, gap_s, progress)
-    return _kept[row.name, gap_s]
-
-
-def _nearest_gap_s(rate_per_s: float) -> float:
-    return min(GAPS_S, key=lambda gap_s: abs(math.log(gap_s * rate_per_s))) if rate_per_s > 0 else GAPS_S[-1]
+        if row.name not in _kept:
+            _kept[row.name] = await _tried(row, progress)
+    return _kept[row.name]
 
 
 def processes_for(clients: int) -> int:
@@ -123,8 +114,8 @@ class _Played:
 class _Rehearsal:
     """A server and the processes of its readers."""
 
-    def __init__(self, row: Transport, gap_s: float):
-        self.gap_s, self._schedule = gap_s, every(gap_s)
+    def __init__(self, row: Transport):
+        self._schedule = every(GAP_S)
         self._server = Server(row.name, schedule=self._schedule, hold=True, max_connections=MANY + 8)
         self._row, self._crowds = row, list[Child]()
         self._t0_ns: int | None = None
@@ -144,14 +135,11 @@ class _Rehearsal:
         await self._server.begin(self._t0_ns)
 
     def _between(self, from_ns: int) -> int:
-        """Return a moment from then on that lies well between two updates, where nothing is on its way."""
+        """Return a moment from then on that lies in the middle between two updates, where nothing is on its way."""
         if self._t0_ns is None:
             return from_ns
-        gap_ns = round(self.gap_s * 1e9)
-        since_ns = (from_ns - self._t0_ns) % gap_ns
-        if gap_ns // 2 <= since_ns <= gap_ns * 3 // 4:
-            return from_ns
-        return from_ns - since_ns + gap_ns // 2 + (gap_ns if since_ns > gap_ns // 2 else 0)
+        gap_ns = round(GAP_S * 1e9)
+        return self._t0_ns + round((from_ns - self._t0_ns) / gap_ns) * gap_ns + gap_ns // 2
 
     def kill(self) -> None:
         for crowd in self._crowds:
@@ -196,7 +184,7 @@ class _Rehearsal:
 
     def sizes(self, seq: int) -> tuple[int, ...]:
         """Return the bytes of each update up to this one, as it is sent to one reader."""
-        return update_bytes(self._schedule, self.gap_s * (seq + 0.5))
+        return update_bytes(self._schedule, GAP_S * (seq + 0.5))
 
     def texts(self, one: _Played) -> int:
         """Return the bytes of the updates that were published in this scene, and so were sent to each reader."""
@@ -208,21 +196,18 @@ class _Rehearsal:
         return sum(sizes[seq - 1] for seq, _, _ in one.heard)
 
 
-async def _tried(row: Transport, gap_s: float, progress: bool) -> Calibration:
-    rehearsal = _Rehearsal(row, gap_s)
+async def _tried(row: Transport, progress: bool) -> Calibration:
+    rehearsal = _Rehearsal(row)
     asks = row.habit == "asks"
-    scenes_s = [_SCENE_S] * 3 if asks else [0.0, *(gap_s * news for news in _news_of_rounds(gap_s))]
-    beside_s = 0.2 if asks else 0.1 + gap_s  # until all are open, and until the middle between two updates
+    scenes = 3 if asks else 3 * ROUNDS + 1
     try:
-        with progress_bar(
-            sum(scenes_s) + len(scenes_s) * beside_s + 0.6, f"rehearsal: {row.label}", show=progress
-        ) as bar:
+        with progress_bar(scenes * (_SCENE_S + 0.2) + 0.6, f"rehearsal: {row.label}", show=progress) as bar:
             await rehearsal.start()
             bar.update(0.6)
             played = []
             async for scene in _asked(rehearsal) if asks else _pushed(rehearsal):
                 played.append(scene)
-                bar.update(scene.seconds + beside_s)
+                bar.update(_SCENE_S + 0.2)
     finally:
         rehearsal.kill()
     return _asking(rehearsal, played) if asks else _pushing(rehearsal, played, row.habit == "held")
@@ -238,17 +223,12 @@ async def _asked(rehearsal: _Rehearsal) -> AsyncIterator[_Played]:
 
 
 async def _pushed(rehearsal: _Rehearsal) -> AsyncIterator[_Played]:
-    """Play the opening of many without any news, then news to one reader and to many, in rounds."""
+    """Play the opening of many without any news, then news to one reader, to some and to many, in rounds."""
     yield await rehearsal.play(MANY, 1.0, 0.0)
     await rehearsal.publish()
-    for readers, news in zip((FEW, MANY) * ROUNDS, _news_of_rounds(rehearsal.gap_s), strict=True):
-        probes = news if readers == FEW else 0
-        yield await rehearsal.play(readers, 1.0, rehearsal.gap_s * news, probes=probes)
-
-
-def _news_of_rounds(gap_s: float) -> list[int]:
-    """Return how many updates each scene of the rounds has: many readers tell as much of one as one reader of some."""
-    return [NEWS_A_SCENE, max(1, round(_CROWD_S / gap_s))] * ROUNDS
+    for readers in (FEW, SOME, MANY) * ROUNDS:
+        probes = NEWS_A_SCENE if readers == FEW else 0
+        yield await rehearsal.play(readers, 1.0, GAP_S * NEWS_A_SCENE, probes=probes)
 
 
 def _asking(rehearsal: _Rehearsal, played: Sequence[_Played]) -> Calibration:
@@ -275,13 +255,13 @@ def _asking(rehearsal: _Rehearsal, played: Sequence[_Played]) -> Calibration:
 
 
 def _pushing(rehearsal: _Rehearsal, played: Sequence[_Played], held: bool) -> Calibration:
-    opening, few, many = played[0], played[1::2], played[2::2]
-    rounds = tuple(_round(one, crowd) for one, crowd in zip(few, many, strict=True))
+    opening, few, some, many = played[0], played[1::3], played[2::3], played[3::3]
+    rounds = tuple(map(_round, few, some, many))
     firsts = [late for one in few for late in one.medians_s()]
     sent = sum(_delta(one, "sent") - (rehearsal.heard(one) if held else rehearsal.texts(one)) for one in many)
     received = sum(_delta(one, "received") for one in many)
     messages = sum(one.answered if held else one.updates * one.readers for one in many)
-    alone, together = (sum(one.cpu_s for one in some) / sum(one.updates for one in some) for some in (few, many))
+    alone, together = (sum(one.cpu_s for one in size) / sum(one.updates for one in size) for size in (few, many))
     message_cpu_s = max(0.0, together - alone) / (MANY - FEW)
     asked = sum(one.requests for one in many) if held else messages  # one of each reader is held at the end
     news = Both(sent / messages, received / asked)
@@ -294,9 +274,9 @@ def _pushing(rehearsal: _Rehearsal, played: Sequence[_Played], held: bool) -> Ca
     )
 
 
-def _round(one: _Played, crowd: _Played) -> Round:
-    first_s, many_s = (statistics.median(scene.medians_s()) for scene in (one, crowd))
-    return Round(first_s, max(0.0, many_s - first_s) / ((MANY - FEW) / 2))
+def _round(one: _Played, several: _Played, crowd: _Played) -> Round:
+    first_s, several_s, many_s = (statistics.median(scene.medians_s()) for scene in (one, several, crowd))
+    return Round.of(first_s, several_s, many_s, MANY)
 
 
 def _delay_s(played: Sequence[_Played]) -> float:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from wsdemo.theory.costs import push_latency_quantile
 
+SEVERAL = 8
+"""Up to so many readers, each further one adds what the first ones add: they wake a process that slept, or another."""
 LEAST_BAND = 0.2
 """How far a latency may lie from its prediction at least: rounds that agree by chance do not make a machine certain."""
 
@@ -27,15 +29,30 @@ class Both:
 class Round:
     """One round of a push: first_s, the latency of a single reader, and further_s, what each further one adds.
 
-    first_s is the median over the updates of the round. Seconds.
+    first_s is the median over the updates of the round. soon_s: what each of the first further ones adds, up to
+    `SEVERAL` readers, where that is not further_s. Seconds.
     """
 
     first_s: float
     further_s: float
+    soon_s: float | None = None
+
+    @classmethod
+    def of(cls, first_s: float, several_s: float, many_s: float, many: int) -> Round:
+        """Return the round from the median latencies of one reader, of `SEVERAL` and of so many."""
+        knee = (SEVERAL - 1) / 2
+        soon_s = max(0.0, several_s - first_s) / knee
+        return cls(first_s, max(0.0, many_s - first_s - soon_s * knee) / ((many - 1) / 2 - knee), soon_s)
 
     def latency_s(self, readers: int, share: float = 0.5) -> float:
-        """Return the latency that this share of so many readers does not exceed: `c0 + p s (N - 1)`."""
-        return push_latency_quantile(self.first_s, self.further_s, readers, share)
+        """Return the latency that this share of so many readers does not exceed.
+
+        `c0 + p s (N - 1)`, in which the first of those who are served before have a price of their own.
+        """
+        if self.soon_s is None:
+            return push_latency_quantile(self.first_s, self.further_s, readers, share)
+        before, knee = share * (readers - 1), (SEVERAL - 1) / 2
+        return self.first_s + self.soon_s * min(before, knee) + self.further_s * max(0.0, before - knee)
 
 
 @dataclass(frozen=True)
