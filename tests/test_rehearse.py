@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 from patience import patient
@@ -23,7 +24,8 @@ FOUND = Calibration(
     rss_bytes=30e6,
     reader_bytes=1e4,
     rounds=(Round(0.001, 1e-4), Round(0.0012, 1.2e-4), Round(0.0011, 1.1e-4)),
-    first_p95_s=0.002,
+    few_s=(-0.0001, 0.0, 0.0009),
+    many_s=(-0.0002, 0.0, 0.0002),
     poll_cpu_s=((40.0, 4e-4), (400.0, 2e-4)),
 )
 
@@ -33,7 +35,7 @@ def test_latency_is_the_middle_of_the_rounds_and_its_band_is_what_they_differ():
     middle, within = FOUND.push_latency_s(21)
     assert middle == pytest.approx(0.0011 + 1.1e-4 * 10)
     assert within == pytest.approx(2 * (0.0012 + 1.2e-4 * 10 - 0.001 - 1e-4 * 10))
-    alike = Calibration(0.0002, Both(), Both(), Both(), 0, 0, rounds=(Round(0.001, 0),) * 3, first_p95_s=0.001)
+    alike = Calibration(0.0002, Both(), Both(), Both(), 0, 0, rounds=(Round(0.001, 0),) * 3)
     assert alike.push_latency_s(1) == pytest.approx((0.001, 0.0002))
 
 
@@ -48,7 +50,22 @@ def test_the_first_further_readers_have_a_price_of_their_own():
 
 def test_late_updates_of_a_single_reader_are_in_the_high_percentile():
     """What delays an update delays it for all: the first reader's own p95, and the way to the 95th of a hundred."""
-    assert FOUND.push_latency_s(101, 0.95)[0] == pytest.approx(0.002 + 0.95 * 1.1e-4 * 100)
+    p95_s = 0.0 + 0.9 * 0.0009  # between the middle and the latest of three
+    assert FOUND.push_latency_s(101, 0.95)[0] == pytest.approx(0.0011 + p95_s + 0.95 * 1.1e-4 * 100)
+
+
+def test_a_band_is_not_narrower_than_what_single_updates_strayed():
+    """Rounds may agree while their updates do not: nine in ten of them for a median, all for a high percentile."""
+    alike = replace(FOUND, rounds=(Round(0.001, 0),) * 3)
+    assert alike.push_latency_s(1)[1] == pytest.approx(0.0001 + 0.8 * 0.0008)
+    assert alike.push_latency_s(1, 0.95)[1] == pytest.approx(0.0009)
+    assert alike.push_latency_s(50)[1] == pytest.approx(0.0002)  # as much as many of them strayed
+
+
+def test_a_mean_has_the_late_updates_in_it():
+    """Those of the rehearsal on average; and one more or less of the worst may be among the few of a run."""
+    median_s, within_s = FOUND.push_latency_s(1)
+    assert FOUND.push_mean_s(1, 6) == pytest.approx((median_s + 0.0008 / 3, within_s + 0.0009 / 6))
 
 
 def test_a_poll_costs_less_where_there_are_many_and_nothing_beyond_what_was_tried():

@@ -257,7 +257,6 @@ def _asking(rehearsal: _Rehearsal, played: Sequence[_Played]) -> Calibration:
 def _pushing(rehearsal: _Rehearsal, played: Sequence[_Played], held: bool) -> Calibration:
     opening, few, some, many = played[0], played[1::3], played[2::3], played[3::3]
     rounds = tuple(map(_round, few, some, many))
-    firsts = [late for one in few for late in one.medians_s()]
     sent = sum(_delta(one, "sent") - (rehearsal.heard(one) if held else rehearsal.texts(one)) for one in many)
     received = sum(_delta(one, "received") for one in many)
     messages = sum(one.answered if held else one.updates * one.readers for one in many)
@@ -268,10 +267,17 @@ def _pushing(rehearsal: _Rehearsal, played: Sequence[_Played], held: bool) -> Ca
     return replace(
         _common(played, few[-1], many[-1], opening, news, news),
         rounds=rounds,
-        first_p95_s=float(np.percentile(firsts, 95)),
+        few_s=_strayed(few),
+        many_s=_strayed(many),
+        many=MANY,
         update_cpu_s=max(0.0, alone - message_cpu_s),
         message_cpu_s=message_cpu_s,
     )
+
+
+def _strayed(scenes: Sequence[_Played]) -> tuple[float, ...]:
+    """Return by how much each update was later than the middle one of its scene."""
+    return tuple(late_s - statistics.median(one.medians_s()) for one in scenes for late_s in one.medians_s())
 
 
 def _round(one: _Played, several: _Played, crowd: _Played) -> Round:

@@ -174,6 +174,7 @@ def _pushed(prediction: Prediction, work: Workload, found: Calibration, walk: Wa
         names = ("latency_p50_s", "latency_p95_s", "latency_p99_s")
         return replace(prediction, reasons=reasons | dict.fromkeys(names, NO_NEWS))
     middle_s, within_s = found.push_latency_s(work.clients)
+    average_s, average_within_s = found.push_mean_s(work.clients, len(work.at_s))
     most_s, most_within_s = found.push_latency_s(work.clients, 0.95)
     waits = {0.5: 0.0, 0.95: 0.0}
     mean_s = 0.0
@@ -181,13 +182,13 @@ def _pushed(prediction: Prediction, work: Workload, found: Calibration, walk: Wa
         mean_s = walk.mean_s or 0.0
         waits = {share: walk.quantile_s(share) or 0.0 for share in waits}
     within = dict(prediction.within) | {
-        "latency_mean_s": within_s + 0.03 * mean_s,
+        "latency_mean_s": average_within_s + 0.03 * mean_s,
         "latency_p50_s": within_s + 0.03 * waits[0.5],
         "latency_p95_s": most_within_s + 0.03 * waits[0.95],
     }
     return replace(
         prediction,
-        latency_mean_s=middle_s + mean_s,
+        latency_mean_s=average_s + mean_s,
         latency_p50_s=middle_s + waits[0.5],
         latency_p95_s=most_s + waits[0.95],
         within=within,
