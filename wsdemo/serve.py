@@ -7,7 +7,7 @@ import contextlib
 import gc
 import random
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -24,7 +24,7 @@ from wsdemo.processes.children import Child, say
 from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Stall, Start
 from wsdemo.processes.stalls import Watch
 from wsdemo.tasks import background, keep_one
-from wsdemo.transports import find, paces_of
+from wsdemo.transports import Transport, find, paces_of
 from wsdemo.updates import Schedule, every, from_recipe
 from wsdemo.workload import DEFAULT_PACE, Pace
 
@@ -53,8 +53,21 @@ class Served:
     urls: dict[str, str]
     ports: dict[str, int]
 
+    def listens(self, transport: Transport, port: int, host: str) -> None:
+        self.ports[transport.name] = port
+        self.urls[transport.name] = transport.url(port, names_of(host)[0])
+
     def about(self) -> ServerAbout:
         return {"urls": self.urls, "ports": self.ports, "t0_ns": self.feed.t0_ns, "epoch": self.feed.epoch}
+
+
+@contextlib.contextmanager
+def _feed(schedule: Schedule, duration_s: float | None, log: str | None, log_size: int) -> Iterator[Feed]:
+    """Give the feed of this schedule; its log is closed at the end, whatever came between."""
+    with contextlib.closing(MemoryLog(log_size) if log is None else DiskLog(log, log_size)) as keeps:
+        keeps.claim(schedule)
+        updates = schedule.updates(duration_s)
+        yield Feed(list(updates) if schedule.ends else updates, log=keeps)
 
 
 @asynccontextmanager
@@ -63,7 +76,7 @@ async def serving(
     schedule: Schedule,
     *,
     host: str = "127.0.0.1",
-    port: int = 0,
+    port: int | Mapping[str, int] = 0,
     duration_s: float | None = None,
     max_connections: int | None = None,
     allowed_hosts: Sequence[str] = (),
@@ -71,35 +84,29 @@ async def serving(
     refused: Callable[[str], object] | None = None,
     hold: bool = False,
     pace: Pace = DEFAULT_PACE,
-    ports: Mapping[str, int] | None = None,
     log: str | None = None,
     log_size: int = LOG_SIZE,
 ) -> AsyncIterator[Served]:
     """Serve one feed by one or more transports, each on a port of its own (port, port + 1 … or free ones for 0).
 
-    max_connections: to each transport (default: 2,000, or as many as this system's limit on open files lets fit);
-    allowed_hosts, allowed_origins: as for `Guard`; refused: called with a line about whom it refuses; hold: the feed
-    starts only when told to; pace: how often each says something in silence, and at the most; ports: of single
-    transports, by name; log, log_size: the file that keeps the feed's log, and how many updates, as for `Feed`.
-    Raises what is wrong with the schedule or the log, also when that comes out later.
+    port: or the port of each transport, by name; max_connections: to each (default: 2,000, or as many as this system's
+    limit on open files lets fit); allowed_hosts, allowed_origins: as for `Guard`; refused: called with a line about whom
+    it refuses; hold: the feed starts only when told to; pace: how often each says something in silence, and at the most;
+    log, log_size: the file that keeps the feed's log, and how many updates of it, as for `Feed`. Raises what is wrong
+    with the schedule or the log, also when that comes out later.
     """
     transports = find(names)
-    if max_connections is None:
-        max_connections = most_connections(len(transports))
+    max_connections = most_connections(len(transports)) if max_connections is None else max_connections
     allow_connections(max_connections, len(transports))
     guard = Guard(host, allowed_hosts, max_connections, allowed_origins=allowed_origins, tell=refused)
-    own_ports = {one.name: port + number if port else 0 for number, one in enumerate(transports)} | dict(ports or {})
+    if isinstance(port, int):
+        port = {one.name: port + number if port else 0 for number, one in enumerate(transports)}
     async with contextlib.AsyncExitStack() as stack:
-        keeps = MemoryLog(log_size) if log is None else DiskLog(log, log_size)
-        stack.callback(keeps.close)
-        keeps.claim(schedule)
-        updates = schedule.updates(duration_s)
-        feed = Feed(list(updates) if schedule.ends else updates, log=keeps)
+        feed = stack.enter_context(_feed(schedule, duration_s, log, log_size))
         served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
         for transport, own in zip(transports, paces_of(transports, pace), strict=True):
-            sock = stack.enter_context(listen(served.meters[transport.name], host, own_ports[transport.name]))
-            served.ports[transport.name] = sock.getsockname()[1]
-            served.urls[transport.name] = transport.url(served.ports[transport.name], names_of(host)[0])
+            sock = stack.enter_context(listen(served.meters[transport.name], host, port[transport.name]))
+            served.listens(transport, sock.getsockname()[1], host)
             await stack.enter_async_context(transport.module().serve(feed, sock, guard, own))
         if not hold:
             feed.start()
@@ -136,7 +143,7 @@ async def run_child(job: ServerJob, orders: AsyncIterator[Any]) -> None:
             max_connections=job["max_connections"],
             hold=job["hold"],
             pace=Pace(**job["pace"]),
-            ports=job.get("ports"),
+            port=job.get("ports", 0),
             log=job.get("log"),
             log_size=job.get("log_size", LOG_SIZE),
         ) as served,
@@ -301,8 +308,8 @@ class Server:
 def _lasting_ports(count: int) -> list[int]:
     """Return ports that are free and stay so while nobody listens there.
 
-    Port 0 gives one of those that outgoing connections have, too: while a server is away, any of them may take its port,
-    even a reader of its own that tries to come back.
+    Port 0 gives one of those that outgoing connections have, too: while a server is away, any of them may take its
+    port, even a reader of its own that tries to come back.
     """
     with contextlib.ExitStack() as stack:
         found: list[int] = []
