@@ -89,23 +89,22 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """Serve one feed by one or more transports, each on a port of its own (port, port + 1 … or free ones for 0).
 
-    port: or the port of each transport, by name; max_connections: to each (default: 2,000, or as many as this system's
-    limit on open files lets fit); allowed_hosts, allowed_origins: as for `Guard`; refused: called with a line about whom
-    it refuses; hold: the feed starts only when told to; pace: how often each says something in silence, and at the most;
-    log, log_size: the file that keeps the feed's log, and how many updates of it, as for `Feed`. Raises what is wrong
-    with the schedule or the log, also when that comes out later.
+    port: or that of each, by name; max_connections: to each transport (default: 2,000, or what this system's limit on
+    open files lets fit); allowed_hosts, allowed_origins: as for `Guard`; refused: called with a line about whom it
+    refuses; hold: the feed starts only when told to; pace: how often each speaks in silence, and at the most; log,
+    log_size: the file that keeps the feed's log, and how many updates, as for `Feed`. Raises what is wrong with the
+    schedule or the log, also when that comes out later.
     """
     transports = find(names)
     max_connections = most_connections(len(transports)) if max_connections is None else max_connections
     allow_connections(max_connections, len(transports))
     guard = Guard(host, allowed_hosts, max_connections, allowed_origins=allowed_origins, tell=refused)
-    if isinstance(port, int):
-        port = {one.name: port + number if port else 0 for number, one in enumerate(transports)}
     async with contextlib.AsyncExitStack() as stack:
         feed = stack.enter_context(_feed(schedule, duration_s, log, log_size))
         served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
-        for transport, own in zip(transports, paces_of(transports, pace), strict=True):
-            sock = stack.enter_context(listen(served.meters[transport.name], host, port[transport.name]))
+        for number, (transport, own) in enumerate(zip(transports, paces_of(transports, pace), strict=True)):
+            wanted = port[transport.name] if isinstance(port, Mapping) else port and port + number
+            sock = stack.enter_context(listen(served.meters[transport.name], host, wanted))
             served.listens(transport, sock.getsockname()[1], host)
             await stack.enter_async_context(transport.module().serve(feed, sock, guard, own))
         if not hold:
