@@ -71,6 +71,18 @@ def _feed(schedule: Schedule, duration_s: float | None, log: str | None, log_siz
 
 
 @asynccontextmanager
+async def _playing(feed: Feed, hold: bool) -> AsyncIterator[None]:
+    """Start the feed, unless it is to wait, and stop it at the end. Its failure ends the body."""
+    try:
+        if not hold:
+            feed.start()
+        async with background(feed.failure()):
+            yield
+    finally:
+        await feed.stop()
+
+
+@asynccontextmanager
 async def serving(
     names: Sequence[str],
     schedule: Schedule,
@@ -107,10 +119,7 @@ async def serving(
             sock = stack.enter_context(listen(served.meters[transport.name], host, wanted))
             served.listens(transport, sock.getsockname()[1], host)
             await stack.enter_async_context(transport.module().serve(feed, sock, guard, own))
-        if not hold:
-            feed.start()
-        stack.push_async_callback(feed.stop)
-        await stack.enter_async_context(background(feed.failure()))
+        await stack.enter_async_context(_playing(feed, hold))
         yield served
 
 
