@@ -81,11 +81,12 @@ class Feed:
                 schedule = list(checked(schedule, in_full=True))
             # What the log holds is not published again.
             self._coming = dropwhile(lambda update: update.seq <= self._log.seq, checked(schedule))
-            self._next = next(self._coming, None)
+            self._at_ns = self._log.reached_ns  # when the next update is published, after the start
+            self._next: Update | None = None
+            self._advance()
         except BaseException:
             self._log.close()
             raise
-        self._reached_ns = self._log.reached_ns  # the moment of the newest update, after the start
         self._news = asyncio.Event()
         self._in_turn: deque[asyncio.Future[None]] = deque()
         self._listeners: list[Callable[[], None]] = []
@@ -203,7 +204,7 @@ class Feed:
         if self._publish_due():
             self._call_listeners()
         if self._next is not None:
-            wait_s = (t0_ns + self._moment_ns(self._next) - time.perf_counter_ns()) / 1e9
+            wait_s = (t0_ns + self._at_ns - time.perf_counter_ns()) / 1e9
             # A timer may be late by a share of what it waits (on Linux a thousandth), so the last ones are short.
             short_s = next((early_s for early_s in NEARLY_S if wait_s > early_s), 0.0)
             self._timer = asyncio.get_running_loop().call_later(max(0.0, wait_s - short_s), self._play, t0_ns)
@@ -224,7 +225,7 @@ class Feed:
         if self.t0_ns is None or self._next is None:
             return False
         elapsed_ns = time.perf_counter_ns() - self.t0_ns
-        if self._moment_ns(self._next) > elapsed_ns:
+        if self._at_ns > elapsed_ns:
             return False
         try:
             self._log.keep(self._due(self.t0_ns, elapsed_ns))
@@ -238,14 +239,15 @@ class Feed:
 
     def _due(self, t0_ns: int, elapsed_ns: int) -> Iterator[News]:
         """Yield what has fallen due, as news."""
-        while self._next is not None and (at_ns := self._moment_ns(self._next)) <= elapsed_ns:
-            yield news_of(self._next, t0_ns + at_ns)
-            self._reached_ns = at_ns
-            self._next = next(self._coming, None)
+        while self._next is not None and self._at_ns <= elapsed_ns:
+            yield news_of(self._next, t0_ns + self._at_ns)
+            self._advance()
 
-    def _moment_ns(self, update: Update) -> int:
-        """Return when an update is published, after the start: at its moment, but never before those before it."""
-        return max(self._reached_ns, round(update.at_s * 1e9))
+    def _advance(self) -> None:
+        """Take the next update. It is published at its moment, but never before those before it."""
+        self._next = update = next(self._coming, None)
+        if update is not None:
+            self._at_ns = max(self._at_ns, round(update.at_s * 1e9))
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
