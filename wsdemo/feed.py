@@ -42,6 +42,8 @@ NEARLY_S = (0.01, 0.0002)
 The first of them ends a long timer, which is late by a share of what it waits; behind the second a processor has
 hardly had time to fall asleep, and to wake it is most of what is left.
 """
+QUIET_S = (0.005, 0.05)
+"""A log tidies up so long after an update, when its readers have it, and if the next one is so far away at least."""
 
 
 class Feed:
@@ -205,9 +207,16 @@ class Feed:
             self._call_listeners()
         if self._next is not None:
             wait_s = (t0_ns + self._at_ns - time.perf_counter_ns()) / 1e9
+            if self._log.is_untidy and wait_s > QUIET_S[1]:
+                self._timer = asyncio.get_running_loop().call_later(QUIET_S[0], self._tidy, t0_ns)
+                return
             # A timer may be late by a share of what it waits (on Linux a thousandth), so the last ones are short.
             short_s = next((early_s for early_s in NEARLY_S if wait_s > early_s), 0.0)
             self._timer = asyncio.get_running_loop().call_later(max(0.0, wait_s - short_s), self._play, t0_ns)
+
+    def _tidy(self, t0_ns: int) -> None:
+        self._log.tidy()
+        self._play(t0_ns)
 
     def _call_listeners(self) -> None:
         for listener in self._listeners.copy():

@@ -28,6 +28,12 @@ APPLICATION_ID, VERSION = 0x77736C67, 1
 """What the header of our files says (SQLite, "The Database File Format", 1.3.14 and 1.3.16): "wslg", and which form."""
 AT_ONCE = 1000
 """The most updates that one transaction writes, so that what a long absence has left does not all wait in memory."""
+UNTIDY, MOST_PAGES = 250, 4000
+"""After so many updates the log wants a quiet moment; after so many pages (of 4 KiB) it waits for none.
+
+Then what stands in the file beside it is written into the file itself, and both are synchronised with the disk: some
+milliseconds, in which nothing is published.
+"""
 SAME_BOOT_S = 10.0
 """How far the wall clock may have drifted from `perf_counter` where a system does not say whether it was restarted."""
 
@@ -44,7 +50,7 @@ class Log(Protocol):
 
     epoch: which history it holds; seq: of its newest update, 0 before the first; cut: the seq of the newest update that
     it has let go, 0 if it has all; reached_ns: the moment of its newest, after the beginning; closed: whether it takes
-    no more.
+    no more; is_untidy: whether it has work that can wait for a quiet moment, but not for ever.
     """
 
     epoch: str
@@ -52,6 +58,7 @@ class Log(Protocol):
     cut: int
     reached_ns: int
     closed: bool
+    is_untidy: bool
 
     def claim(self, schedule: Schedule) -> None:
         """Note whose news it holds. Raises ValueError if it holds those of another schedule."""
@@ -65,6 +72,9 @@ class Log(Protocol):
     def since(self, after: int) -> tuple[News, ...]:
         """Return what is newer than `after`, oldest first."""
 
+    def tidy(self) -> None:
+        """Do the work that could wait, some milliseconds of it."""
+
     def close(self) -> None:
         """Let go of what it holds open. What it has can still be asked for. Closing again changes nothing."""
 
@@ -77,7 +87,7 @@ class MemoryLog:
             raise ValueError(f"log_size must be at least 1, not {size}")
         self.epoch = secrets.token_hex(4)
         self.seq = self.cut = self.reached_ns = 0
-        self.closed = False
+        self.closed = self.is_untidy = False
         self._news: deque[News] = deque(maxlen=size)
 
     def claim(self, schedule: Schedule) -> None: ...
@@ -92,6 +102,8 @@ class MemoryLog:
     def since(self, after: int) -> tuple[News, ...]:
         # From the newest backwards: a deque is quick at its ends, and readers ask for the few newest.
         return tuple(takewhile(lambda one: one.seq > after, reversed(self._news)))[::-1]
+
+    def tidy(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -117,6 +129,7 @@ class DiskLog(MemoryLog):
         super().__init__(size)
         self.path, self._size = os.path.abspath(path), size
         self._t0_ns: int | None = None
+        self._untidy = 0
         _look_at(self.path)
         with _refusing(self.path):
             self._file = sqlite3.connect(self.path, timeout=0, isolation_level=None)
@@ -160,6 +173,11 @@ class DiskLog(MemoryLog):
             if batch:
                 self._write(batch)
 
+    def tidy(self) -> None:
+        with suppress(sqlite3.Error):  # a full disk shows when something is to be kept
+            self._file.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self._untidy, self.is_untidy = 0, False
+
     def close(self) -> None:
         self.closed = True
         with suppress(sqlite3.Error):  # all news are in the file already, or in the one beside it
@@ -176,6 +194,8 @@ class DiskLog(MemoryLog):
                 self._let_go(self._news[over - 1].seq if over <= own else batch[over - own - 1].seq)
         for one in batch:
             self._append(one)
+        self._untidy += len(batch)
+        self.is_untidy = self._untidy >= UNTIDY
 
     def _let_go(self, cut: int) -> None:
         self._file.execute("DELETE FROM news WHERE seq <= ?", (cut,))
@@ -201,6 +221,7 @@ class DiskLog(MemoryLog):
         # Only now, so that the file itself says whose it is, and not the one beside it.
         self._file.execute("PRAGMA journal_mode = WAL")
         self._file.execute("PRAGMA synchronous = NORMAL")
+        self._file.execute(f"PRAGMA wal_autocheckpoint = {MOST_PAGES}")
         self._read()
 
     def _read(self) -> None:
