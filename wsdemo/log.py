@@ -174,8 +174,10 @@ class DiskLog(MemoryLog):
                 self._write(batch)
 
     def tidy(self) -> None:
-        with suppress(sqlite3.Error):  # a full disk shows when something is to be kept
+        with suppress(sqlite3.Error, OSError):  # a full disk shows when something is to be kept
             self._file.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            with self._writing():  # the first to write after it waits for the disk once more
+                self._note(tidied=self.seq)
         self._untidy, self.is_untidy = 0, False
 
     def close(self) -> None:
