@@ -442,7 +442,7 @@ def test_on_a_full_disk_the_feed_fails_and_nobody_has_heard_what_is_not_in_the_l
                 full(feed._log)
                 await follow(feed)
         kept = DiskLog(path)
-        assert heard == seqs(kept.since(0)) and len(heard) >= 3
+        assert heard == seqs(kept.since(0))[: len(heard)] and len(heard) >= 3
         kept.close()
         async with Feed(every(0.001), log=path) as feed:
             await feed.wait(heard[-1] + 5)
@@ -494,7 +494,7 @@ async def follow(name, url, reader, heard):
 
 async def until(condition):
     async with asyncio.timeout(patient(60)):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what a reader hears has no event
             await asyncio.sleep(0.02)
 
 
@@ -534,9 +534,9 @@ def test_no_reader_loses_an_update_or_has_it_twice_when_its_server_is_killed(amo
                 assert one == list(range(1, len(one) + 1)), name
                 assert (readers[name].resets, readers[name].duplicates) == (0, 0)
             assert len(set(epochs)) == 1
-        assert not os.path.exists(f"{path}-wal")
 
     asyncio.run(scenario())
+    assert not os.path.exists(f"{path}-wal")
 
 
 def test_without_a_log_on_disk_every_reader_is_told_that_its_place_is_gone():

@@ -41,6 +41,12 @@ _TABLES = (
     "CREATE TABLE about (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
     "CREATE TABLE news (seq INTEGER PRIMARY KEY, at_s, after_ns INTEGER NOT NULL, data TEXT NOT NULL)",
 )
+_held: set[tuple[int, int]] = set()
+"""The files that logs of this process have open, by device and number.
+
+Such a file is not even to be looked at: when a process closes any of its descriptors of a file, the system lets go of
+all its locks there (POSIX, fcntl), and another server could come in.
+"""
 _HEADER_BYTES = 100
 _MAGIC = b"SQLite format 3\0"
 
@@ -139,6 +145,8 @@ class DiskLog(MemoryLog):
         except BaseException:
             self._file.close()
             raise
+        self._key = _key(self.path)
+        _held.add(self._key)
 
     def claim(self, schedule: Schedule) -> None:
         own = _fingerprint(schedule)
@@ -181,6 +189,8 @@ class DiskLog(MemoryLog):
         self._untidy, self.is_untidy = 0, False
 
     def close(self) -> None:
+        if not self.closed:
+            _held.discard(self._key)
         self.closed = True
         with suppress(sqlite3.Error):  # all news are in the file already, or in the one beside it
             self._file.close()
@@ -273,6 +283,8 @@ def _look_at(path: str) -> None:
         return
     if not os.path.isfile(path):
         raise ValueError(f"{path} is no file, and a log is one: choose another name")
+    if _key(path) in _held:
+        raise _in_use(path)
     try:
         with open(path, "rb") as file:
             header = file.read(_HEADER_BYTES)
@@ -288,6 +300,15 @@ def _look_at(path: str) -> None:
         )
 
 
+def _key(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _in_use(path: str) -> OSError:
+    return OSError(f"the log {path} is in use by another server: stop that one, or choose another file")
+
+
 def _number(header: bytes, at: int) -> int:
     return int.from_bytes(header[at : at + 4], "big")
 
@@ -300,9 +321,7 @@ def _refusing(path: str) -> Iterator[None]:
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise OSError(
-                f"the log {path} is in use by another server: stop that one, or choose another file"
-            ) from error
+            raise _in_use(path) from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
             raise ValueError(
                 f"the log {path} is damaged ({error}), and stays as it is: choose another file, or move it away"
