@@ -16,7 +16,8 @@ from patience import patient
 from wsdemo import log as log_module
 from wsdemo import serve
 from wsdemo.feed import Feed
-from wsdemo.log import APPLICATION_ID, AT_ONCE, DiskLog, MemoryLog
+from wsdemo.log import AT_ONCE, DiskLog, MemoryLog
+from wsdemo.logfile import APPLICATION_ID
 from wsdemo.news import News
 from wsdemo.processes.children import ChildFailed
 from wsdemo.reader import Reader
@@ -436,7 +437,7 @@ def test_on_a_full_disk_the_feed_fails_and_nobody_has_heard_what_is_not_in_the_l
             heard.extend(seqs(feed.since(heard[-1] if heard else 0).news))
 
     async def scenario():
-        with pytest.raises(OSError, match=r"cannot be written \(.*full\), and nobody hears .*make room"):
+        with pytest.raises(OSError, match=r"cannot be written \(.*full\), and nobody hears .*see to the disk"):
             async with asyncio.timeout(patient(60)), Feed(every(0.001), log=path) as feed:
                 await feed.wait(3)
                 full(feed._log)

@@ -19,13 +19,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
+from wsdemo.logfile import APPLICATION_ID, VERSION, held, key, look_at, refusing
 from wsdemo.news import News
 from wsdemo.updates import Schedule
 
 LOG_SIZE = 10_000
 """How many updates a log keeps for readers who come back."""
-APPLICATION_ID, VERSION = 0x77736C67, 1
-"""What the header of our files says (SQLite, "The Database File Format", 1.3.14 and 1.3.16): "wslg", and which form."""
 AT_ONCE = 1000
 """The most updates that one transaction writes, so that what a long absence has left does not all wait in memory."""
 UNTIDY, MOST_PAGES = 250, 4000
@@ -41,14 +40,6 @@ _TABLES = (
     "CREATE TABLE about (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
     "CREATE TABLE news (seq INTEGER PRIMARY KEY, at_s, after_ns INTEGER NOT NULL, data TEXT NOT NULL)",
 )
-_held: set[tuple[int, int]] = set()
-"""The files that logs of this process have open, by device and number.
-
-Such a file is not even to be looked at: when a process closes any of its descriptors of a file, the system lets go of
-all its locks there (POSIX, fcntl), and another server could come in.
-"""
-_HEADER_BYTES = 100
-_MAGIC = b"SQLite format 3\0"
 
 
 class Log(Protocol):
@@ -136,17 +127,17 @@ class DiskLog(MemoryLog):
         self.path, self._size = os.path.abspath(path), size
         self._t0_ns: int | None = None
         self._untidy = 0
-        _look_at(self.path)
-        with _refusing(self.path):
+        look_at(self.path)
+        with refusing(self.path):
             self._file = sqlite3.connect(self.path, timeout=0, isolation_level=None)
         try:
-            with _refusing(self.path):
+            with refusing(self.path):
                 self._open()
         except BaseException:
             self._file.close()
             raise
-        self._key = _key(self.path)
-        _held.add(self._key)
+        self._key = key(self.path)
+        held.add(self._key)
 
     def claim(self, schedule: Schedule) -> None:
         own = _fingerprint(schedule)
@@ -190,7 +181,7 @@ class DiskLog(MemoryLog):
 
     def close(self) -> None:
         if not self.closed:
-            _held.discard(self._key)
+            held.discard(self._key)
         self.closed = True
         with suppress(sqlite3.Error):  # all news are in the file already, or in the one beside it
             self._file.close()
@@ -270,63 +261,10 @@ class DiskLog(MemoryLog):
                 yield
         except sqlite3.Error as error:
             raise OSError(
-                f"the log {self.path} cannot be written ({error}), and nobody hears what is not in it: make room, then"
+                f"the log {self.path} cannot be written ({error}), and nobody hears what is not in it: see to"
+                " the disk, then"
                 " start again with the same log"
             ) from error
-
-
-def _look_at(path: str) -> None:
-    """Refuse what is no log of ours before SQLite touches it: opening a file may already change it."""
-    if not os.path.lexists(path):
-        if not os.path.isdir(os.path.dirname(path)):
-            raise FileNotFoundError(f"there is no folder for the log {path}: make it first")
-        return
-    if not os.path.isfile(path):
-        raise ValueError(f"{path} is no file, and a log is one: choose another name")
-    if _key(path) in _held:
-        raise _in_use(path)
-    try:
-        with open(path, "rb") as file:
-            header = file.read(_HEADER_BYTES)
-    except OSError as error:
-        raise OSError(f"the log {path} cannot be read ({error.strerror}): choose another file") from error
-    if not header:
-        return
-    if len(header) < _HEADER_BYTES or not header.startswith(_MAGIC) or _number(header, 68) != APPLICATION_ID:
-        raise ValueError(f"{path} is no log of this program, and stays as it is: choose another file")
-    if (version := _number(header, 60)) != VERSION:
-        raise ValueError(
-            f"the log {path} has form {version}, and this version of wsdemo reads form {VERSION}: choose another file"
-        )
-
-
-def _key(path: str) -> tuple[int, int]:
-    status = os.stat(path)
-    return status.st_dev, status.st_ino
-
-
-def _in_use(path: str) -> OSError:
-    return OSError(f"the log {path} is in use by another server: stop that one, or choose another file")
-
-
-def _number(header: bytes, at: int) -> int:
-    return int.from_bytes(header[at : at + 4], "big")
-
-
-@contextmanager
-def _refusing(path: str) -> Iterator[None]:
-    """Say in a sentence what SQLite finds wrong with a file when it is opened."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            raise _in_use(path) from error
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR):
-            raise ValueError(
-                f"the log {path} is damaged ({error}), and stays as it is: choose another file, or move it away"
-            ) from error
-        raise OSError(f"the log {path} cannot be opened ({error}): choose a file that may be written") from error
 
 
 def _fingerprint(schedule: Schedule) -> str:
