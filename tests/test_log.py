@@ -106,8 +106,8 @@ def test_what_fell_due_meanwhile_is_published_at_its_own_moment(path):
     asyncio.run(first.stop())
     log = DiskLog(path)
     log._t0_ns -= 5 * SECOND  # five seconds later
-    with log._writing():
-        log._note(began_ns=log._t0_ns)
+    with log._file.writing():
+        log._file.note(began_ns=log._t0_ns)
     log.close()
     second = past(path, numbered(9), age_s=0.0)
     moments = [one.published_at_ns - second.t0_ns for one in second.since(0).news]
@@ -198,7 +198,7 @@ def test_all_that_is_due_is_one_transaction(path):
     """A burst waits for the disk once."""
     said = []
     feed = past(path, numbered(50))
-    feed._log._file.set_trace_callback(said.append)
+    feed._log._file.db.set_trace_callback(said.append)
     assert feed.seq == 50
     assert said.count("COMMIT") == 1
     asyncio.run(feed.stop())
@@ -424,8 +424,8 @@ def test_a_feed_that_cannot_be_made_lets_go_of_its_log(make, path):
 
 def full(log):
     """Let the file grow no more, as on a full disk."""
-    (pages,) = log._file.execute("PRAGMA page_count").fetchone()
-    log._file.execute(f"PRAGMA max_page_count = {pages}")
+    (pages,) = log._file.db.execute("PRAGMA page_count").fetchone()
+    log._file.db.execute(f"PRAGMA max_page_count = {pages}")
 
 
 def test_on_a_full_disk_the_feed_fails_and_nobody_has_heard_what_is_not_in_the_log(path):

@@ -10,16 +10,14 @@ import hashlib
 import json
 import os
 import secrets
-import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from wsdemo.logfile import APPLICATION_ID, VERSION, held, key, look_at, refusing
 from wsdemo.news import News
 from wsdemo.updates import Schedule
 
@@ -27,19 +25,10 @@ LOG_SIZE = 10_000
 """How many updates a log keeps for readers who come back."""
 AT_ONCE = 1000
 """The most updates that one transaction writes, so that what a long absence has left does not all wait in memory."""
-UNTIDY, MOST_PAGES = 250, 4000
-"""After so many updates the log wants a quiet moment; after so many pages (of 4 KiB) it waits for none.
-
-Then what stands in the file beside it is written into the file itself, and both are synchronised with the disk: some
-milliseconds, in which nothing is published.
-"""
+UNTIDY = 250
+"""After so many updates a log on disk wants a quiet moment, to tidy up."""
 SAME_BOOT_S = 10.0
 """How far the wall clock may have drifted from `perf_counter` where a system does not say whether it was restarted."""
-
-_TABLES = (
-    "CREATE TABLE about (name TEXT PRIMARY KEY, value) WITHOUT ROWID",
-    "CREATE TABLE news (seq INTEGER PRIMARY KEY, at_s, after_ns INTEGER NOT NULL, data TEXT NOT NULL)",
-)
 
 
 class Log(Protocol):
@@ -127,24 +116,22 @@ class DiskLog(MemoryLog):
         self.path, self._size = os.path.abspath(path), size
         self._t0_ns: int | None = None
         self._untidy = 0
-        look_at(self.path)
-        with refusing(self.path):
-            self._file = sqlite3.connect(self.path, timeout=0, isolation_level=None)
+        from wsdemo.logfile import LogFile  # here, so that who keeps nothing on disk loads no database
+
+        self._file = LogFile(self.path, self.epoch)
         try:
-            with refusing(self.path):
-                self._open()
+            with self._file.refusing():
+                self._read()
         except BaseException:
             self._file.close()
             raise
-        self._key = key(self.path)
-        held.add(self._key)
 
     def claim(self, schedule: Schedule) -> None:
         own = _fingerprint(schedule)
-        known = self._about()
+        known = self._file.about()
         if self.seq == 0 and "schedule" not in known:
-            with self._writing():
-                self._note(schedule=own, schedule_is=repr(schedule)[:200])
+            with self._file.writing():
+                self._file.note(schedule=own, schedule_is=repr(schedule)[:200])
         elif known.get("schedule") != own:
             whose = known.get("schedule_is", "updates that no schedule makes")
             raise ValueError(
@@ -155,8 +142,8 @@ class DiskLog(MemoryLog):
     def begin(self, t0_ns: int) -> int:
         if self._t0_ns is None:
             wall_ns = time.time_ns() - time.perf_counter_ns() + t0_ns
-            with self._writing():
-                self._note(began_ns=t0_ns, began_wall_ns=wall_ns, boot=_boot())
+            with self._file.writing():
+                self._file.note(began_ns=t0_ns, began_wall_ns=wall_ns, boot=_boot())
             self._t0_ns = t0_ns
         return self._t0_ns
 
@@ -166,105 +153,52 @@ class DiskLog(MemoryLog):
             for news in coming:
                 batch.append(news)
                 if len(batch) == AT_ONCE:
-                    self._write(batch)
-                    batch = []
+                    whole, batch = batch, []
+                    self._write(whole)
         finally:  # what came before the source failed is news as well
             if batch:
                 self._write(batch)
 
     def tidy(self) -> None:
-        with suppress(sqlite3.Error, OSError):  # a full disk shows when something is to be kept
-            self._file.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            with self._writing():  # the first to write after it waits for the disk once more
-                self._note(tidied=self.seq)
+        self._file.tidy()
         self._untidy, self.is_untidy = 0, False
 
     def close(self) -> None:
-        if not self.closed:
-            held.discard(self._key)
         self.closed = True
-        with suppress(sqlite3.Error):  # all news are in the file already, or in the one beside it
-            self._file.close()
+        self._file.close()
 
     def _write(self, batch: list[News]) -> None:
         """Write news in one transaction, let the oldest go, and only then have them."""
         assert self._t0_ns is not None  # a feed that publishes has begun
         rows = [(one.seq, one.at_s, one.published_at_ns - self._t0_ns, json.dumps(one.data)) for one in batch]
-        with self._writing():
-            self._file.executemany("INSERT INTO news VALUES (?, ?, ?, ?)", rows)
+        with self._file.writing():
+            self._file.insert(rows)
             if (over := len(self._news) + len(batch) - self._size) > 0:
                 own = len(self._news)
-                self._let_go(self._news[over - 1].seq if over <= own else batch[over - own - 1].seq)
+                self._file.let_go(self._news[over - 1].seq if over <= own else batch[over - own - 1].seq)
         for one in batch:
             self._append(one)
         self._untidy += len(batch)
         self.is_untidy = self._untidy >= UNTIDY
 
-    def _let_go(self, cut: int) -> None:
-        self._file.execute("DELETE FROM news WHERE seq <= ?", (cut,))
-        self._note(cut=cut)
-
-    def _open(self) -> None:
-        """Take the file for this process alone, make its tables if it has none, and read what it holds."""
-        self._file.execute("PRAGMA locking_mode = EXCLUSIVE")
-        self._file.execute("BEGIN EXCLUSIVE")
-        (ours,), (tables,) = (
-            self._file.execute(sql).fetchone()
-            for sql in ("PRAGMA application_id", "SELECT count(*) FROM sqlite_master")
-        )
-        if ours == tables == 0:  # it is new, or was never finished
-            for table in _TABLES:
-                self._file.execute(table)
-            self._note(epoch=self.epoch)
-            self._file.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            self._file.execute(f"PRAGMA user_version = {VERSION}")
-        elif (said := self._file.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(said)
-        self._file.execute("COMMIT")
-        # Only now, so that the file itself says whose it is, and not the one beside it.
-        self._file.execute("PRAGMA journal_mode = WAL")
-        self._file.execute("PRAGMA synchronous = NORMAL")
-        self._file.execute(f"PRAGMA wal_autocheckpoint = {MOST_PAGES}")
-        self._read()
-
     def _read(self) -> None:
-        known = self._about()
+        known = self._file.about()
         try:
             self.epoch, self.cut = str(known["epoch"]), int(known.get("cut", 0))
             if "began_ns" in known:
                 self._t0_ns = _on_this_clock(known["began_ns"], known["began_wall_ns"], known["boot"])
             t0_ns = self._t0_ns or 0
-            rows = self._file.execute("SELECT seq, at_s, after_ns, data FROM news ORDER BY seq")
+            rows = self._file.rows()
             news = [News(seq, at_s, t0_ns + after_ns, json.loads(data)) for seq, at_s, after_ns, data in rows]
         except (KeyError, TypeError, ValueError) as error:
-            raise sqlite3.DatabaseError(f"it holds what no log has: {error!r}") from error
+            raise self._file.damaged(f"it holds what no log has: {error!r}") from error
         if (over := len(news) - self._size) > 0:
-            with self._writing():
-                self._let_go(news[over - 1].seq)
+            with self._file.writing():
+                self._file.let_go(news[over - 1].seq)
         for one in news:
             self._append(one)
         if news:
             self.reached_ns = news[-1].published_at_ns - t0_ns
-
-    def _about(self) -> dict[str, Any]:
-        return dict(self._file.execute("SELECT name, value FROM about"))
-
-    def _note(self, **values: str | int) -> None:
-        self._file.executemany("REPLACE INTO about VALUES (?, ?)", values.items())
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Run the body in one transaction. Raises OSError with a sentence if it cannot be committed."""
-        try:
-            with self._file:  # which takes back what could not be committed
-                self._file.execute("BEGIN IMMEDIATE")
-                yield
-        except sqlite3.Error as error:
-            raise OSError(
-                f"the log {self.path} cannot be written ({error}), and nobody hears what is not in it: see to"
-                " the disk, then"
-                " start again with the same log"
-            ) from error
 
 
 def _fingerprint(schedule: Schedule) -> str:
