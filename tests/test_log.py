@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import sqlite3
+import subprocess
 import sys
 import time
 
@@ -485,7 +486,66 @@ def test_a_log_tidies_up_in_quiet_moments(path, monkeypatch):
     asyncio.run(scenario())
 
 
+def test_who_keeps_nothing_on_disk_loads_no_database():
+    """A server's memory is measured."""
+    run = "import sys, wsdemo.serve; from wsdemo.feed import Feed; Feed([]); print('sqlite3' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
 # --- kill -9 ----------------------------------------------------------------------------------------------------------
+
+
+WRITER = """
+import os, signal, sqlite3, sys
+from wsdemo.log import DiskLog
+from wsdemo.news import News
+
+left, connect = [int(sys.argv[2])], sqlite3.connect
+
+def count(statement):
+    left[0] -= 1
+    if left[0] < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def counted(*given, **named):
+    db = connect(*given, **named)
+    db.set_trace_callback(count)
+    return db
+
+sqlite3.connect = counted
+log = DiskLog(sys.argv[1], 3)
+print(0, log.epoch, flush=True)
+log.begin(0)
+for seq in (2, 4, 6):
+    log.keep([News(one, 0.0, 0, {}) for one in (seq - 1, seq)])
+    print(seq, log.epoch, flush=True)
+    log.tidy()
+log.close()
+print("done", log.epoch)
+"""
+"""Keeps updates in pairs, and kills itself before it would make its n-th statement."""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.large
+def test_killed_before_any_statement_a_log_has_all_that_was_kept_or_is_new(amount, path):
+    """From the making of its tables to its last update: what was said to be kept is there, in order, with its epoch."""
+    ends = set()
+    for number in amount(small=list(range(0, 100, 5)), large=list(range(100))):
+        path.unlink(missing_ok=True)
+        run = subprocess.run([sys.executable, "-c", WRITER, path, str(number)], capture_output=True, text=True)
+        assert run.stderr == ""
+        told = [line.split() for line in run.stdout.splitlines()]
+        log = DiskLog(path, 3)
+        kept = int(next((seq for seq, _ in reversed(told) if seq != "done"), 0))
+        assert kept <= log.seq <= kept + 2 and log.seq % 2 == 0
+        assert seqs(log.since(0)) == list(range(log.cut + 1, log.seq + 1)) and log.cut == max(0, log.seq - 3)
+        assert not told or {epoch for _, epoch in told} == {log.epoch}
+        log.close()
+        ends.add(log.seq)
+        if told and told[-1][0] == "done":
+            break
+    assert ends == {0, 2, 4, 6} and told[-1][0] == "done"
 
 
 async def follow(name, url, reader, heard):
