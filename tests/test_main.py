@@ -670,6 +670,30 @@ def test_serve_goes_on_with_its_log_however_it_ended(tmp_path):
     assert len(set(histories)) == 1
 
 
+@pytest.mark.skipif(resource is None, reason="no limit on the size of files here")
+def test_a_server_whose_log_finds_no_room_ends_with_a_sentence_and_goes_on_when_there_is_some(tmp_path):
+    """A file that may not grow, as on a full disk. Nothing that the log has is lost, and nothing stands in it twice."""
+    arguments = ("serve", "polling", "--schedule", "every", "--rate", "500", "--log", "news.log")
+    small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**17, 2**17))}
+    run = wsdemo(*arguments, folder=tmp_path, **small)
+    assert run.returncode == 1
+    assert "cannot be written" in run.stderr.splitlines()[-1] and "Traceback" not in run.stderr
+    with contextlib.closing(DiskLog(tmp_path / "news.log")) as log:
+        kept = [(one.seq, one.published_at_ns) for one in log.since(0)]
+    assert [seq for seq, _ in kept] == list(range(1, len(kept) + 1)) and kept
+    with running(*arguments, folder=tmp_path) as process:
+        about = json.loads(process.stdout.readline())
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(f"{about['urls']['polling']}?after=0") as response:
+            answer = json.load(response)
+        process.terminate()
+        process.communicate(timeout=TIMEOUT_S)
+    assert answer["recovered"] and answer["epoch"] == log.epoch
+    heard = [(one["seq"], one["published_at_ns"]) for one in answer["updates"]]
+    most = min(len(heard), len(kept))
+    assert heard[:most] == kept[:most] and [seq for seq, _ in heard] == list(range(1, len(heard) + 1))
+
+
 def test_another_schedule_than_the_logs_is_refused_in_one_line(tmp_path):
     """The sentence says whose news it holds, and the file stays as it is."""
     with contextlib.closing(DiskLog(tmp_path / "news.log")) as log:
