@@ -11,6 +11,7 @@ from patience import patient
 
 from wsdemo import fanout
 from wsdemo import feed as feed_module
+from wsdemo import news as news_module
 from wsdemo.fanout import Fanout
 from wsdemo.feed import Feed, News
 from wsdemo.guard import Guard
@@ -85,8 +86,8 @@ def test_an_update_is_serialised_once_for_all_readers(name, monkeypatch):
     async def scenario():
         feed = in_a_row(6)
         async with streaming(name, feed, 20) as (came, *_):
-            texts, encode = [], feed_module._JSON.encode
-            monkeypatch.setattr(feed_module._JSON, "encode", lambda one: texts.append(1) or encode(one))
+            texts, encode = [], news_module._JSON.encode
+            monkeypatch.setattr(news_module._JSON, "encode", lambda one: texts.append(1) or encode(one))
             for seq in range(1, 6):
                 await tell(feed, seq)
             assert len(texts) == 5

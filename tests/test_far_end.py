@@ -19,7 +19,7 @@ import websockets
 from patience import patient
 from strange_ends import FarEnd, Told, a_free_port, page, serving
 
-from wsdemo import far_end, feed
+from wsdemo import far_end, news
 from wsdemo.far_end import NotOurs, Reply, Trouble
 from wsdemo.feed import MAX_UPDATE_BYTES, Feed
 from wsdemo.reader import Reader, Refused, Unreachable
@@ -754,7 +754,7 @@ def test_one_byte_more_is_refused_before_any_transport_serves(name):
 def test_a_far_end_without_a_limit_is_not_asked_for_again_and_again(name, monkeypatch, pauses):
     """An update that cannot be let in breaks the line each time, and the waits grow."""
     with monkeypatch.context() as other:
-        other.setattr(feed, "MAX_UPDATE_BYTES", 2**22)
+        other.setattr(news, "MAX_UPDATE_BYTES", 2**22)
         told = Told()
         told._next = Update(1, 0.0, of_size(2**21))
         assert told.seq == 1

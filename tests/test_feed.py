@@ -10,6 +10,7 @@ import pytest
 from patience import patient
 
 from wsdemo import feed as feed_module
+from wsdemo import news as news_module
 from wsdemo.feed import MAX_UPDATE_BYTES, MOST_BYTES, MOST_UPDATES, Feed, read_position
 from wsdemo.updates import Update, every, from_file, poisson
 
@@ -525,7 +526,7 @@ def test_an_update_is_turned_into_json_once_for_all_readers(monkeypatch):
     feed = at_the_end(third(12))
     (first, *_) = feed.since(0).news
     texts = []
-    monkeypatch.setattr(feed_module._JSON, "encode", lambda _: texts.append(1) or "{}")
+    monkeypatch.setattr(news_module._JSON, "encode", lambda _: texts.append(1) or "{}")
     assert all(news.text() is first.text() for _ in range(5) for news in feed.since(0).news[:1])
     assert texts == []
     monkeypatch.undo()

@@ -28,6 +28,7 @@ from wsdemo.command import compare as compare_command
 from wsdemo.command import lab as lab_command
 from wsdemo.command import running as running_command
 from wsdemo.guard import names_of
+from wsdemo.log import DiskLog
 from wsdemo.result import Comparison
 from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import every
@@ -498,6 +499,8 @@ REFUSED = {
     "a server for nobody": (["serve", "polling", "--max-connections", "0"], "at least 1"),
     "serving a rate of the earthquakes": (["serve", "polling", "--rate", "1"], "--speed"),
     "serving for no time": (["serve", "polling", "--duration", "0"], "--duration"),
+    "a log where a folder is": (["serve", "polling", "--log", "folder.png"], "is no file, and a log is one"),
+    "a log for the echo": (["serve", "echo", "--log", "news.log"], "echo has no updates"),
     "allowing no origin": (["serve", "polling", "--allow-origin", "localhost"], "http://127.0.0.1:5500"),
     "allowing every origin to the echo": (["serve", "echo", "--allow-origin", "*"], "scheme, host and port"),
     "allowing a page's address to the live page": (["live", "--allow-origin", "http://a/page.html"], "scheme, host"),
@@ -648,6 +651,57 @@ def test_serve_answers_on_loopback_until_it_is_stopped(number, tmp_path):
     assert stdout == ""
     assert "Traceback" not in stderr and "warning" not in stderr
     assert about["urls"]["polling"] in stderr and about["urls"]["websocket"] in stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_serve_goes_on_with_its_log_however_it_ended(tmp_path):
+    """Killed, stopped by Ctrl-C, by a service manager: the same epoch and clock; after a clean stop it is one file."""
+    arguments = ("serve", "polling", "--schedule", "every", "--rate", "20", "--log", "news.log")
+    histories = []
+    for number in (signal.SIGKILL, signal.SIGINT, signal.SIGTERM):
+        with running(*arguments, folder=tmp_path) as process:
+            about = json.loads(process.stdout.readline())
+            histories.append((about["epoch"], about["t0_ns"]))
+            process.send_signal(number)
+            _, stderr = process.communicate(timeout=TIMEOUT_S)
+        assert "Traceback" not in stderr
+        if number != signal.SIGKILL:
+            assert [path.name for path in tmp_path.iterdir()] == ["news.log"]
+    assert len(set(histories)) == 1
+
+
+@pytest.mark.skipif(resource is None, reason="no limit on the size of files here")
+def test_a_server_whose_log_finds_no_room_ends_with_a_sentence_and_goes_on_when_there_is_some(tmp_path):
+    """A file that may not grow, as on a full disk. Nothing that the log has is lost, and nothing stands in it twice."""
+    arguments = ("serve", "polling", "--schedule", "every", "--rate", "500", "--log", "news.log")
+    small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**17, 2**17))}
+    run = wsdemo(*arguments, folder=tmp_path, **small)
+    assert run.returncode == 1
+    assert "cannot be written" in run.stderr.splitlines()[-1] and "Traceback" not in run.stderr
+    with contextlib.closing(DiskLog(tmp_path / "news.log")) as log:
+        kept = [(one.seq, one.published_at_ns) for one in log.since(0)]
+    assert [seq for seq, _ in kept] == list(range(1, len(kept) + 1)) and kept
+    with running(*arguments, folder=tmp_path) as process:
+        about = json.loads(process.stdout.readline())
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(f"{about['urls']['polling']}?after=0") as response:
+            answer = json.load(response)
+        process.terminate()
+        process.communicate(timeout=TIMEOUT_S)
+    assert answer["recovered"] and answer["epoch"] == log.epoch
+    heard = [(one["seq"], one["published_at_ns"]) for one in answer["updates"]]
+    most = min(len(heard), len(kept))
+    assert heard[:most] == kept[:most] and [seq for seq, _ in heard] == list(range(1, len(heard) + 1))
+
+
+def test_another_schedule_than_the_logs_is_refused_in_one_line(tmp_path):
+    """The sentence says whose news it holds, and the file stays as it is."""
+    with contextlib.closing(DiskLog(tmp_path / "news.log")) as log:
+        log.claim(every(0.5))
+    before = (tmp_path / "news.log").read_bytes()
+    run = wsdemo("serve", "polling", "--log", "news.log", folder=tmp_path)
+    assert_refused(run, "holds the news of another source (Every(period_s=0.5))")
+    assert (tmp_path / "news.log").read_bytes() == before
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -933,7 +987,7 @@ def test_what_serve_is_told_reaches_the_server(monkeypatch):
     where = ["--host", "localhost", "--port", "8000", "--allow-host", "a.example", "--allow-host", "b.example"]
     where += ["--allow-origin", "null", "--allow-origin", "http://127.0.0.1:5500"]
     what = ["--schedule", "every", "--rate", "4", "--duration", "5", "--max-connections", "7"]
-    what += ["--scale-heartbeats", "10", "--at-most-every", "0.5"]
+    what += ["--scale-heartbeats", "10", "--at-most-every", "0.5", "--log", "news.log"]
     command_line.main(["serve", "sse", "polling", *where, *what])
     assert told == {
         "names": ["sse", "polling"],
@@ -946,6 +1000,7 @@ def test_what_serve_is_told_reaches_the_server(monkeypatch):
         "allowed_origins": ["null", "http://127.0.0.1:5500"],
         "note": "",
         "pace": Pace(ping_s=2.0, comment_s=1.5, hold_s=2.5, at_most_every_s=0.5),
+        "log": "news.log",
     }
 
 

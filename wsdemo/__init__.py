@@ -13,6 +13,9 @@ The rooms in their order; each knows only those above it, which a test proves.
     tasks           tasks that do not get lost, servers that outlast a cell
     beats           even times, and the least time between two messages
     position        a reader's place in a log, as a request says it
+    news            News, and the feed's answers, as they are sent
+    logfile         the file of a log: what is none is refused, and stays as it is
+    log             what a feed keeps of them: in memory, or on disk, where it outlives the server
     feed            Feed: plays a schedule, keeps a log, answers what came after seq n
     far_end         whatever is at the other end of hear, judged by one rule
     reader          Reader: one client's position, timetable and tally

@@ -60,8 +60,9 @@ def main(arguments: list[str] | None = None) -> None:
         output.forget()
         sys.exit(1)
     except (OSError, ChildFailed, UnicodeError, json.JSONDecodeError) as error:
-        output.forget()
-        sys.exit(_complain(job, error, 1))
+        status = _complain(job, error, 1)
+        output.forget()  # only now: whoever started a child takes the end of its output for its end
+        sys.exit(status)
     except ValueError as error:  # whoever typed the words can mend them; the two kinds above are no fault of theirs
         sys.exit(_complain(job, error, 2))
     except KeyboardInterrupt:

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from itertools import dropwhile
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from wsdemo.log import LOG_SIZE as LOG_SIZE
+from wsdemo.log import DiskLog, Log, MemoryLog
+from wsdemo.news import LAST_SEQ as LAST_SEQ
+from wsdemo.news import LATEST_S as LATEST_S
+from wsdemo.news import MAX_MESSAGE_BYTES as MAX_MESSAGE_BYTES
+from wsdemo.news import MAX_UPDATE_BYTES as MAX_UPDATE_BYTES
+from wsdemo.news import Answer as Answer
+from wsdemo.news import News as News
+from wsdemo.news import checked, news_of
 from wsdemo.position import Position as Position
 from wsdemo.position import read_position as read_position
 from wsdemo.tasks import background
-from wsdemo.updates import Data, Schedule, Update
+from wsdemo.updates import Schedule, Update
 
-LOG_SIZE = 10_000
-"""How many updates a feed keeps for readers who come back."""
-LAST_SEQ = 2**53 - 1
-"""The largest seq: every reader's JSON can tell whole numbers apart up to here (RFC 8259, section 6)."""
-LATEST_S = 1e9
-"""The latest moment of an update, some thirty years after the start, which a clock in nanoseconds still has."""
-MAX_UPDATE_BYTES = 64 * 1024
-"""The most that an update's data may be as JSON: one limit for all transports, and what each of them carries."""
-MAX_MESSAGE_BYTES = MAX_UPDATE_BYTES + 1024
-"""The most that one update is on the way, with its number and its moments: what the clients' own limits let in."""
 MOST_UPDATES, MOST_BYTES = 500, 256 * 1024
 """What one answer holds: so many updates and so many bytes of them, or one update. Who wants more asks again at once.
 
@@ -45,79 +42,8 @@ NEARLY_S = (0.01, 0.0002)
 The first of them ends a long timer, which is late by a share of what it waits; behind the second a processor has
 hardly had time to fall asleep, and to wake it is most of what is left.
 """
-_JSON = json.JSONEncoder(allow_nan=False)  # Python would write NaN and Infinity, which no other reader's JSON has
-
-
-@dataclass(frozen=True)
-class News:
-    """An update that has been published. published_at_ns: its moment on `time.perf_counter_ns()`.
-
-    It is turned into JSON when it is made, once for all its readers. Raises TypeError, ValueError or RecursionError for
-    data that JSON does not have: a set, NaN, a list that holds itself.
-    """
-
-    seq: int
-    at_s: float
-    published_at_ns: int
-    data: Data
-    _text: str = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_text", _JSON.encode(self.message()))
-
-    def message(self) -> dict[str, Any]:
-        """Return what every transport sends for it, ready for JSON."""
-        return {"seq": self.seq, "at_s": self.at_s, "published_at_ns": self.published_at_ns, "data": self.data}
-
-    def text(self) -> str:
-        """Return the message as JSON."""
-        return self._text
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the feed says to a reader's position.
-
-    epoch, seq: the position of who has had this answer, to be kept: the feed's own, unless there is more;
-    news: what the reader has not had, oldest first; recovered: False where the reader's position does not lead here
-    (another epoch, a log already cut, a seq from the future), so that updates may be lost to it. news then begins with
-    the oldest of the log. more: whether this is but a part of the news, so that the reader should ask again at once.
-    """
-
-    epoch: str
-    seq: int
-    recovered: bool
-    news: tuple[News, ...]
-    more: bool = False
-
-    def message(self) -> dict[str, Any]:
-        """Return the answer as a request-response transport sends it, ready for JSON."""
-        return self.position() | {"updates": [news.message() for news in self.news]}
-
-    def position(self) -> dict[str, Any]:
-        """Return the answer without its updates: up to where, whether the reader's place was found, if there is more.
-
-        `more` stands in it only where it is true.
-        """
-        position = {"epoch": self.epoch, "seq": self.seq, "recovered": self.recovered}
-        return position | {"more": True} if self.more else position
-
-    def text(self) -> str:
-        """Return the message as JSON."""
-        # Put together from the texts of its news, which are there already.
-        return f'{json.dumps(self.position())[:-1]}, "updates": [{", ".join(news.text() for news in self.news)}]}}'
-
-    def first(self, count: int) -> Answer:
-        """Return the part of the answer that holds the oldest `count` of its news, one at least."""
-        news = self.news[: max(1, count)]
-        if len(news) == len(self.news):
-            return self
-        return replace(self, seq=news[-1].seq, news=news, more=True)
-
-    @property
-    def before(self) -> int:
-        """Where a reader stands that has heard none of the news yet: a position that leads to the same news."""
-        return self.news[0].seq - 1 if self.news else self.seq
+QUIET_S = (0.005, 0.05)
+"""A log tidies up so long after an update, when its readers have it, and if the next one is so far away at least."""
 
 
 class Feed:
@@ -126,7 +52,8 @@ class Feed:
     What is published is decided by the schedule and the clock, not by when a timer happened to wake: an answer
     given at time t holds every update with `t0 + at_s <= t`.
 
-    schedule: a `Schedule`, or updates whose seq grows; log_size: how many updates are kept for readers who return.
+    schedule: a `Schedule`, or updates whose seq grows; log_size: how many updates are kept for readers who return; log:
+    where they are kept, by default in memory: the path of a file that outlives the feed, or a `Log` of your own making.
     Use it as `async with Feed(every(1.0)) as feed:`, which starts it now, or call `start` yourself.
 
     The numbers may have gaps, as those of a filtered source have. An update whose moment lies before that of the one
@@ -135,19 +62,33 @@ class Feed:
     update: here, if the updates are in a list or of a schedule that ends; otherwise when the update is reached, before
     anybody hears it. Then the feed has failed. The body of `async with` is cancelled, and whoever asks, waits or stops
     is told why.
+
+    With a file that has news already the feed goes on with its history (`log.DiskLog`). Its clock is that of the first
+    start; what is in the file is not published again, and what fell due meanwhile is published at once. The feed closes
+    the file when it stops. A file that cannot be written is a failure as that of a source is, and nobody hears what is
+    not in it.
     """
 
-    def __init__(self, schedule: Schedule | Iterable[Update], log_size: int = LOG_SIZE):
-        if log_size < 1:
-            raise ValueError(f"log_size must be at least 1, not {log_size}")
-        if isinstance(schedule, Schedule):
-            schedule = list(schedule.updates()) if schedule.ends else schedule.updates()
-        if isinstance(schedule, Collection):
-            schedule = list(_checked(schedule, in_full=True))
-        self._coming = _checked(schedule)
-        self._log: deque[News] = deque(maxlen=log_size)
-        self._cut = 0  # the seq of the newest update that the log has let go
-        self._reached_ns = 0  # the moment of the newest update, after the start
+    def __init__(
+        self, schedule: Schedule | Iterable[Update], log_size: int = LOG_SIZE, log: Log | str | Path | None = None
+    ):
+        if isinstance(log, str | Path):
+            log = DiskLog(log, log_size)
+        self._log: Log = MemoryLog(log_size) if log is None else log
+        try:
+            if isinstance(schedule, Schedule):
+                self._log.claim(schedule)
+                schedule = list(schedule.updates()) if schedule.ends else schedule.updates()
+            if isinstance(schedule, Collection):
+                schedule = list(checked(schedule, in_full=True))
+            # What the log holds is not published again.
+            self._coming = dropwhile(lambda update: update.seq <= self._log.seq, checked(schedule))
+            self._at_ns = self._log.reached_ns  # when the next update is published, after the start
+            self._next: Update | None = None
+            self._advance()
+        except BaseException:
+            self._log.close()
+            raise
         self._news = asyncio.Event()
         self._in_turn: deque[asyncio.Future[None]] = deque()
         self._listeners: list[Callable[[], None]] = []
@@ -155,12 +96,15 @@ class Feed:
         self._failure: tuple[Exception, TracebackType | None] | None = None
         self._failed = asyncio.Event()
         self._watch: AbstractAsyncContextManager[None] | None = None
-        self._next = next(self._coming, None)
-        self.epoch = secrets.token_hex(4)
+        self.epoch = self._log.epoch
         self.t0_ns: int | None = None
 
     async def __aenter__(self) -> Feed:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self._end()
+            raise
         self._watch = background(self.failure())
         await self._watch.__aenter__()
         return self
@@ -173,9 +117,12 @@ class Feed:
             self._end()
 
     def start(self, t0_ns: int | None = None) -> None:
-        """Start the clock at `t0_ns` on `time.perf_counter_ns()`, by default now. A second start changes nothing."""
+        """Start the clock at `t0_ns` on `time.perf_counter_ns()`, by default now. A second start changes nothing.
+
+        The clock of a log that has begun before goes on as it is.
+        """
         if self._timer is None:
-            self.t0_ns = time.perf_counter_ns() if t0_ns is None else t0_ns
+            self.t0_ns = self._log.begin(time.perf_counter_ns() if t0_ns is None else t0_ns)
             self._timer = asyncio.get_running_loop().call_soon(self._play, self.t0_ns)
 
     async def stop(self) -> None:
@@ -195,17 +142,15 @@ class Feed:
             # Whoever asks is in the middle of something, in which no listener should write.
             asyncio.get_running_loop().call_soon(self._call_listeners)
         self._raise_failure()
-        return self._log[-1].seq if self._log else 0
+        return self._log.seq
 
     def since(self, after: int | None = None, epoch: str | None = None) -> Answer:
         """Answer what came after update `after`; a reader without a position (None) starts at the newest."""
         seq = self.seq
         if after is None:
             return Answer(self.epoch, seq, True, ())
-        recovered = epoch in (None, self.epoch) and self._cut <= after <= seq
-        # From the newest backwards: a deque is quick at its ends, and readers ask for the few newest.
-        news = takewhile(lambda one: one.seq > after or not recovered, reversed(self._log))
-        return Answer(self.epoch, seq, recovered, tuple(news)[::-1])
+        recovered = epoch in (None, self.epoch) and self._log.cut <= after <= seq
+        return Answer(self.epoch, seq, recovered, self._log.since(after if recovered else 0))
 
     def part(self, after: int | None = None, epoch: str | None = None) -> Answer:
         """Answer as `since` does, but with no more than one message should hold."""
@@ -261,10 +206,17 @@ class Feed:
         if self._publish_due():
             self._call_listeners()
         if self._next is not None:
-            wait_s = (t0_ns + self._moment_ns(self._next) - time.perf_counter_ns()) / 1e9
+            wait_s = (t0_ns + self._at_ns - time.perf_counter_ns()) / 1e9
+            if self._log.is_untidy and wait_s > QUIET_S[1]:
+                self._timer = asyncio.get_running_loop().call_later(QUIET_S[0], self._tidy, t0_ns)
+                return
             # A timer may be late by a share of what it waits (on Linux a thousandth), so the last ones are short.
             short_s = next((early_s for early_s in NEARLY_S if wait_s > early_s), 0.0)
             self._timer = asyncio.get_running_loop().call_later(max(0.0, wait_s - short_s), self._play, t0_ns)
+
+    def _tidy(self, t0_ns: int) -> None:
+        self._log.tidy()
+        self._play(t0_ns)
 
     def _call_listeners(self) -> None:
         for listener in self._listeners.copy():
@@ -273,78 +225,40 @@ class Feed:
     def _end(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._log.close()
+        if self._log.closed:  # what falls due from now on is published by whoever opens it next
+            self._next = None
 
     def _publish_due(self) -> bool:
         """Move every update whose moment has come into the log, and wake those who wait; return if anything was new."""
-        if self.t0_ns is None:
+        if self.t0_ns is None or self._next is None:
             return False
-        woken = False
         elapsed_ns = time.perf_counter_ns() - self.t0_ns
+        if self._at_ns > elapsed_ns:
+            return False
         try:
-            while self._next is not None and (at_ns := self._moment_ns(self._next)) <= elapsed_ns:
-                self._keep(_news(self._next, self.t0_ns + at_ns))
-                self._reached_ns, woken = at_ns, True
-                self._next = next(self._coming, None)
-        except Exception as error:  # the source is somebody's own code, which may fail in any way
-            self._next, self._failure, woken = None, (error, error.__traceback__), True
+            self._log.keep(self._due(self.t0_ns, elapsed_ns))
+        except Exception as error:  # the source is somebody's own code, which may fail in any way; and disks are full
+            self._next, self._failure = None, (error, error.__traceback__)
             self._failed.set()
-        if woken:
-            # A fresh event for the next round: whoever waits on the old one is woken exactly once.
-            old, self._news = self._news, asyncio.Event()
-            old.set()
-        return woken
+        # A fresh event for the next round: whoever waits on the old one is woken exactly once.
+        old, self._news = self._news, asyncio.Event()
+        old.set()
+        return True
 
-    def _moment_ns(self, update: Update) -> int:
-        """Return when an update is published, after the start: at its moment, but never before those before it."""
-        return max(self._reached_ns, round(update.at_s * 1e9))
+    def _due(self, t0_ns: int, elapsed_ns: int) -> Iterator[News]:
+        """Yield what has fallen due, as news."""
+        while self._next is not None and self._at_ns <= elapsed_ns:
+            yield news_of(self._next, t0_ns + self._at_ns)
+            self._advance()
 
-    def _keep(self, news: News) -> None:
-        if len(self._log) == self._log.maxlen:
-            self._cut = self._log[0].seq
-        self._log.append(news)
+    def _advance(self) -> None:
+        """Take the next update. It is published at its moment, but never before those before it."""
+        self._next = update = next(self._coming, None)
+        if update is not None:
+            self._at_ns = max(self._at_ns, round(update.at_s * 1e9))
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             error, trace = self._failure
             raise error.with_traceback(trace)  # which would grow with each raise
-
-
-def _news(update: Update, published_at_ns: int) -> News:
-    """Return an update as it is sent. Raises ValueError, naming it, for data that JSON does not have or too much."""
-    try:
-        news = News(update.seq, update.at_s, published_at_ns, update.data)
-    except (TypeError, ValueError, RecursionError) as error:
-        has = "JSON has texts, finite numbers, lists and dicts"
-        raise ValueError(f"update {update.seq} cannot be sent as JSON ({error}); {has}") from error
-    # The second look is for what is large: a message is a little longer than its data.
-    if len(news.text()) > MAX_UPDATE_BYTES and (size := len(json.dumps(update.data))) > MAX_UPDATE_BYTES:
-        carry = f"the most that all transports carry is {MAX_UPDATE_BYTES:,}: send a link to what is large"
-        raise ValueError(f"update {update.seq} is {size:,} bytes as JSON, and {carry}")
-    return news
-
-
-def _checked(updates: Iterable[Update], in_full: bool = False) -> Iterator[Update]:
-    """Yield updates as they come. Raises ValueError, naming it, at one that has no place in a log.
-
-    in_full: or that cannot be sent as JSON, which is otherwise found out when it is published.
-    """
-    before = 0
-    for update in updates:
-        try:
-            seq, at_s, _ = update.seq, update.at_s, update.data
-        except AttributeError:
-            raise ValueError(f"behind update {before} stands {repr(update)[:80]}, which is no update") from None
-        if not (_is(int, seq) and 0 < seq <= LAST_SEQ):
-            raise ValueError(f"update {seq!r} must have a whole number from 1 to {LAST_SEQ} as its seq")
-        if seq <= before:
-            raise ValueError(f"update {seq} comes after update {before}: seq must grow from one update to the next")
-        if not (_is(int | float, at_s) and abs(at_s) <= LATEST_S):
-            raise ValueError(f"update {seq} must come at_s seconds after the start, a number, not {at_s!r}")
-        if in_full:
-            _news(update, 0)
-        before = seq
-        yield update
-
-
-def _is(kind: Any, value: object) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)

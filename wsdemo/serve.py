@@ -5,26 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import random
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
+from os import PathLike
+from os.path import abspath
 from typing import Any
 
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard, Terminal, names_of, warn_public
 from wsdemo.limits import allow_connections, fitting
+from wsdemo.log import LOG_SIZE, DiskLog, MemoryLog
 from wsdemo.loops import PromptSelector, trim_slack
 from wsdemo.meter import Meter, listen
 from wsdemo.processes.children import Child, say
 from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Stall, Start
 from wsdemo.processes.stalls import Watch
 from wsdemo.tasks import background, keep_one
-from wsdemo.transports import find, paces_of
+from wsdemo.transports import Transport, find, paces_of
 from wsdemo.updates import Schedule, every, from_recipe
 from wsdemo.workload import DEFAULT_PACE, Pace
 
 DEFAULT_MAX_CONNECTIONS = 2000
+LASTING_PORTS = (20_000, 32_000)
+"""Ports that no system gives to outgoing connections by default: Linux begins at 32,768, others at 49,152."""
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -47,8 +53,33 @@ class Served:
     urls: dict[str, str]
     ports: dict[str, int]
 
+    def listens(self, transport: Transport, port: int, host: str) -> None:
+        self.ports[transport.name] = port
+        self.urls[transport.name] = transport.url(port, names_of(host)[0])
+
     def about(self) -> ServerAbout:
         return {"urls": self.urls, "ports": self.ports, "t0_ns": self.feed.t0_ns, "epoch": self.feed.epoch}
+
+
+@contextlib.contextmanager
+def _feed(schedule: Schedule, duration_s: float | None, log: str | None, log_size: int) -> Iterator[Feed]:
+    """Give the feed of this schedule; its log is closed at the end, whatever came between."""
+    with contextlib.closing(MemoryLog(log_size) if log is None else DiskLog(log, log_size)) as keeps:
+        keeps.claim(schedule)
+        updates = schedule.updates(duration_s)
+        yield Feed(list(updates) if schedule.ends else updates, log=keeps)
+
+
+@asynccontextmanager
+async def _playing(feed: Feed, hold: bool) -> AsyncIterator[None]:
+    """Start the feed, unless it is to wait, and stop it at the end. Its failure ends the body."""
+    try:
+        if not hold:
+            feed.start()
+        async with background(feed.failure()):
+            yield
+    finally:
+        await feed.stop()
 
 
 @asynccontextmanager
@@ -57,7 +88,7 @@ async def serving(
     schedule: Schedule,
     *,
     host: str = "127.0.0.1",
-    port: int = 0,
+    port: int | Mapping[str, int] = 0,
     duration_s: float | None = None,
     max_connections: int | None = None,
     allowed_hosts: Sequence[str] = (),
@@ -65,32 +96,30 @@ async def serving(
     refused: Callable[[str], object] | None = None,
     hold: bool = False,
     pace: Pace = DEFAULT_PACE,
+    log: str | None = None,
+    log_size: int = LOG_SIZE,
 ) -> AsyncIterator[Served]:
     """Serve one feed by one or more transports, each on a port of its own (port, port + 1 … or free ones for 0).
 
-    max_connections: to each transport (default: 2,000, or as many as this system's limit on open files lets fit);
-    allowed_hosts, allowed_origins: as for `Guard`; refused: called with a line about whom it refuses; hold: the feed
-    starts only when told to; pace: how often each says something in silence, and at the most. Raises what is wrong with
-    the schedule, also when that comes out later.
+    port: or that of each, by name; max_connections: to each transport (default: 2,000, or what this system's limit on
+    open files lets fit); allowed_hosts, allowed_origins: as for `Guard`; refused: called with a line about whom it
+    refuses; hold: the feed starts only when told to; pace: how often each speaks in silence, and at the most; log,
+    log_size: the file that keeps the feed's log, and how many updates, as for `Feed`. Raises what is wrong with the
+    schedule or the log, also when that comes out later.
     """
     transports = find(names)
-    if max_connections is None:
-        max_connections = most_connections(len(transports))
+    max_connections = most_connections(len(transports)) if max_connections is None else max_connections
     allow_connections(max_connections, len(transports))
     guard = Guard(host, allowed_hosts, max_connections, allowed_origins=allowed_origins, tell=refused)
-    updates = schedule.updates(duration_s)
-    feed = Feed(list(updates) if schedule.ends else updates)
-    served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
     async with contextlib.AsyncExitStack() as stack:
+        feed = stack.enter_context(_feed(schedule, duration_s, log, log_size))
+        served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
         for number, (transport, own) in enumerate(zip(transports, paces_of(transports, pace), strict=True)):
-            sock = stack.enter_context(listen(served.meters[transport.name], host, port + number if port else 0))
-            served.ports[transport.name] = sock.getsockname()[1]
-            served.urls[transport.name] = transport.url(served.ports[transport.name], names_of(host)[0])
+            wanted = port[transport.name] if isinstance(port, Mapping) else port and port + number
+            sock = stack.enter_context(listen(served.meters[transport.name], host, wanted))
+            served.listens(transport, sock.getsockname()[1], host)
             await stack.enter_async_context(transport.module().serve(feed, sock, guard, own))
-        if not hold:
-            feed.start()
-        stack.push_async_callback(feed.stop)
-        await stack.enter_async_context(background(feed.failure()))
+        await stack.enter_async_context(_playing(feed, hold))
         yield served
 
 
@@ -122,6 +151,9 @@ async def run_child(job: ServerJob, orders: AsyncIterator[Any]) -> None:
             max_connections=job["max_connections"],
             hold=job["hold"],
             pace=Pace(**job["pace"]),
+            port=job.get("ports", 0),
+            log=job.get("log"),
+            log_size=job.get("log_size", LOG_SIZE),
         ) as served,
         await asyncio.start_server(_echo, "127.0.0.1", 0) as probe,
     ):
@@ -154,8 +186,11 @@ class Server:
     """A server in a child process. Use as `async with Server("polling", schedule=every(1)) as server:`.
 
     names: the transports, all on one feed; schedule: what the feed plays (default: one update a second);
-    hold: whether the feed waits for `begin`; the rest as for `serving`. Raises ValueError before anything is started
-    if an argument cannot be used, `ChildFailed` if the server cannot start.
+    hold: whether the feed waits for `begin`; same_ports: whether it listens, when it is started again, where it did
+    before, so that its readers find it; the rest as for `serving`. Raises ValueError before anything is started if an
+    argument cannot be used, `ChildFailed` if the server cannot start.
+
+    A server with a log that was killed and is started again goes on with its history.
     """
 
     def __init__(
@@ -166,7 +201,12 @@ class Server:
         hold: bool = False,
         max_connections: int | None = None,
         pace: Pace = DEFAULT_PACE,
+        log: str | PathLike[str] | None = None,
+        log_size: int = LOG_SIZE,
+        same_ports: bool = False,
     ):
+        if log_size < 1:
+            raise ValueError(f"log_size must be at least 1, not {log_size}")
         self.names = tuple(transport.name for transport in find(names))
         self._job: ServerJob = {
             "transports": list(self.names),
@@ -175,7 +215,11 @@ class Server:
             "hold": hold,
             "max_connections": most_connections(len(self.names)) if max_connections is None else max_connections,
             "pace": asdict(pace),
+            "log": None if log is None else abspath(log),
+            "log_size": log_size,
         }
+        if same_ports:
+            self._job["ports"] = dict(zip(self.names, _lasting_ports(len(self.names)), strict=True))
         self._child: Child | None = None
         self._starting = asyncio.Lock()
         self._about: ServerAbout | None = None
@@ -267,6 +311,22 @@ class Server:
         if self._child is None:
             raise RuntimeError("this server is not running: use `async with`, or `await server.start()`")
         return self._child
+
+
+def _lasting_ports(count: int) -> list[int]:
+    """Return ports that are free and stay so while nobody listens there.
+
+    Port 0 gives one of those that outgoing connections have, too: while a server is away, any of them may take its
+    port, even a reader of its own that tries to come back.
+    """
+    with contextlib.ExitStack() as stack:
+        found: list[int] = []
+        while len(found) < count:
+            port = random.randrange(*LASTING_PORTS)
+            with contextlib.suppress(OSError):
+                stack.enter_context(listen(Meter(), port=port))
+                found.append(port)
+        return found
 
 
 async def start(*names: str, schedule: Schedule | None = None, **options: Any) -> Server:

@@ -41,6 +41,13 @@ def add(jobs: Jobs) -> None:
     add_pace(command)
     command.add_argument("--duration", type=float, metavar="D", help="end the feed after D seconds (default: never)")
     command.add_argument(
+        "--log",
+        metavar="FILE",
+        help="keep the feed's log in this file, made if there is none, so that it outlives the server: started again"
+        " with the same file and schedule, it goes on where the schedule is by now, and readers who come back lose"
+        " nothing (default: in memory, and a server that is started again begins anew)",
+    )
+    command.add_argument(
         "--max-connections",
         type=int,
         metavar="N",
@@ -72,7 +79,8 @@ def run(options: argparse.Namespace) -> None:
         server = echo.run(**common)
     else:
         plays = schedule(options)
-        server = serve.run(names, plays, duration_s=options.duration, pace=pace(options, plays), **common)
+        own = {"duration_s": options.duration, "pace": pace(options, plays), "log": options.log}
+        server = serve.run(names, plays, **own, **common)
     until_stopped(server, serve.new_event_loop)
 
 
@@ -95,7 +103,8 @@ def _only_echo(options: argparse.Namespace) -> list[str]:
     if options.transports != ["echo"]:
         raise ValueError("echo answers on its own and carries no updates: serve it without a transport")
     speaks = options.scale_heartbeats is not None or options.at_most_every is not None
-    if options.schedule != DEFAULT_SCHEDULE or options.duration is not None or speaks or given_options(options):
+    plays = options.schedule != DEFAULT_SCHEDULE or options.duration is not None or options.log is not None
+    if plays or speaks or given_options(options):
         own = "--port, --host, --allow-host, --allow-origin and --max-connections"
         raise ValueError(f"echo has no updates: it goes with {own} only")
     return ["echo"]

@@ -16,7 +16,8 @@ Kind = Literal["server", "clients", "rehearsal", "legs", "live", "echo"]
 class ServerJob(TypedDict):
     """What a server is to do. schedule: a `Schedule.recipe`; hold: whether the feed waits for `Start`.
 
-    pace: the fields of a `workload.Pace`.
+    pace: the fields of a `workload.Pace`; ports: where single transports are to listen, by name; log, log_size: the
+    file of the feed's log, None for one in memory, and how many updates it keeps.
     """
 
     transports: list[str]
@@ -25,6 +26,9 @@ class ServerJob(TypedDict):
     hold: bool
     max_connections: int
     pace: dict[str, Any]
+    ports: NotRequired[dict[str, int]]
+    log: NotRequired[str | None]
+    log_size: NotRequired[int]
 
 
 class ServerAbout(TypedDict):
