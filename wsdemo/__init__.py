@@ -21,6 +21,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     segments        TCP segments, and what the line carries besides the payload
     meter, limits   bytes at the sockets; open files
     loops           event loops whose timers wake in time
+    line            a line that can be bad: slow, cut, half-open, a proxy
     fanout          one frame, written to all readers who are up to date
     connection      WebSocket connections that wait for nobody for ever
     transports      one file a transport with serve() and hear(), and one row each
