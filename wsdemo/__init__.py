@@ -31,6 +31,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     choose          which transport a workload wants, and why
     progress        the bar that long work shows
     rehearse        what a transport takes on this machine, tried before a run
+    befall          what a line does to a run, and what theory can still foresee
     table           the headline table, its figures and their form
     result          Measurement and Comparison: what was measured
     seen            what was seen of one run, and what is said of it

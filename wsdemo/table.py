@@ -72,6 +72,8 @@ class Run(Protocol):
     @property
     def percentiles_known(self) -> tuple[int, ...]: ...
     @property
+    def line(self) -> str | None: ...
+    @property
     def notes(self) -> tuple[str, ...]: ...
     @property
     def unknown(self) -> tuple[str, ...]: ...
@@ -169,6 +171,7 @@ def title(runs: Sequence[Run]) -> str:
         f"{words.count(first.clients)} client{'' if first.clients == 1 else 's'}, {first.duration_s:g} s, polls "
         f"every {first.interval_s:g} s, {updates} ({first.schedule.kind}, "
         f"{words.number(first.schedule.rate_per_s)} a second)"
+        + (f", through a line with {first.line or 'no fault'}" if first.line is not None else "")
     )
 
 

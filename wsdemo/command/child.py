@@ -55,6 +55,13 @@ def _rehearsal(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     return rehearsal.run_child, clients.new_event_loop()
 
 
+def _line(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
+    from wsdemo import serve
+    from wsdemo.processes import lines
+
+    return lines.run_child, serve.new_event_loop()
+
+
 def _live(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     from wsdemo import serve
     from wsdemo.live import server
@@ -68,4 +75,11 @@ def _echo(job: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     return echo.run_child, serve.new_event_loop()
 
 
-KINDS = {"server": _server, "clients": _clients, "rehearsal": _rehearsal, "live": _live, "echo": _echo}
+KINDS = {
+    "server": _server,
+    "clients": _clients,
+    "rehearsal": _rehearsal,
+    "line": _line,
+    "live": _live,
+    "echo": _echo,
+}

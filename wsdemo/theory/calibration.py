@@ -24,6 +24,18 @@ class Both:
 
 
 @dataclass(frozen=True)
+class Lag:
+    """What a line adds to every way, by what it was told: in the mean up_s to a question, down_s to what has news.
+
+    jitter_s: between its soonest and its latest. Seconds.
+    """
+
+    up_s: float = 0.0
+    down_s: float = 0.0
+    jitter_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Round:
     """One round of a push: first_s, the latency of a single reader, and further_s, what each further one adds.
 
@@ -46,7 +58,8 @@ class Calibration:
     all updates to a single reader do not exceed; way_s: from a poll's due time to its news, as `(median, p95)`.
     opening: bytes of one reader's opening; silent: of an exchange without news; news: of one with news, or a message,
     without the updates themselves. poll_cpu_s: server CPU of a poll by polls a second; update_cpu_s, message_cpu_s: of
-    an update, and of it to each reader. rss_bytes, reader_bytes: memory of the server, and of each reader.
+    an update, and of it to each reader. rss_bytes, reader_bytes: memory of the server, and of each reader. lag: what a
+    line adds, which was not tried but is known.
     """
 
     delay_s: float
@@ -61,6 +74,7 @@ class Calibration:
     poll_cpu_s: tuple[tuple[float, float], ...] = ()
     update_cpu_s: float = math.nan
     message_cpu_s: float = math.nan
+    lag: Lag = Lag()
 
     def push_latency_s(self, readers: int, share: float = 0.5) -> tuple[float, float]:
         """Return the latency of a push to so many readers, and how far its rounds say that it may be off, seconds."""
@@ -70,7 +84,8 @@ class Calibration:
         middle = statistics.median(found)
         if share > 0.5:  # what delays a whole update is in the first reader's own quantile
             middle += max(0.0, self.first_p95_s - statistics.median(one.first_s for one in self.rounds))
-        return middle, max(2 * (max(found) - min(found)), LEAST_BAND * middle)
+        within = max(2 * (max(found) - min(found)), LEAST_BAND * middle) + self.lag.jitter_s / 2
+        return middle + self.lag.down_s + (share - 0.5) * self.lag.jitter_s, within
 
     def poll_cpu(self, polls_per_s: float) -> float:
         """Return the server's CPU for one poll in seconds, at so many polls a second.
