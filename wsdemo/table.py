@@ -132,7 +132,7 @@ ROWS = (
     Row("bytes from clients", lambda m: words.count(m.bytes_received), _said("bytes_received", words.count)),
     Row("bytes of openings", lambda m: words.count(m.opening_bytes), lambda m: _openings(m.predicted)),
     Row("bytes per delivery", lambda m: words.count(m.flow_bytes_per_delivery), lambda m: _flow(m.predicted)),
-    Row("connections", lambda m: words.count(m.connections), lambda m: words.count(m.clients)),
+    Row("connections", lambda m: words.count(m.connections), lambda m: _connections(m)),
     Row("connections held", lambda m: _held(m.held_connections), _said("held_connections", words.count)),
     Row("server CPU", lambda m: _milliseconds(m.server_cpu_s), _said("server_cpu_s", _milliseconds)),
     Row(
@@ -141,6 +141,11 @@ ROWS = (
         _said("server_rss_bytes", words.mebibytes),
     ),
 )
+
+
+def _connections(run: Run) -> str:
+    """Return one for each client, unless theory does not know how many are open: they were cut, and came again."""
+    return words.UNKNOWN if math.isnan(run.predicted.held_connections) else words.count(run.clients)
 
 
 def _held(connections: int | None) -> str:

@@ -69,6 +69,8 @@ class Fault:
             raise ValueError(f"vanish must be one of {', '.join(WAYS)}, not {self.vanish!r}")
         if not 0 <= self.chance <= 1:
             raise ValueError(f"chance must lie between 0 and 1, not {self.chance!r}")
+        if self.cut_after_s is not None and self.cut_after_bytes is not None:
+            raise ValueError("a connection is cut after so long or after so many bytes: choose one")
         if self.retry_after_s is not None and self.unavailable_status is None:
             raise ValueError("retry_after_s goes with unavailable_status: only such an answer says it")
 

@@ -228,8 +228,8 @@ class Link:
     def cut(self, rst: bool = False, kind: Kind = "cut", words: str = "") -> None:
         """End this connection on both sides, and say so."""
         if not self.is_over:
-            self._host.note(kind, self.number, f"{words} by {'RST' if rst else 'FIN'}".strip())
             self.end(rst)
+            self._host.note(kind, self.number, f"{words} by {'RST' if rst else 'FIN'}".strip())
 
     def end(self, rst: bool = False) -> None:
         """End this connection on both sides."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from http import HTTPStatus
-
-import h11
+from typing import TYPE_CHECKING
 
 from wsdemo.line.fault import Fault
+
+if TYPE_CHECKING:
+    import h11
 
 MOST_HEAD_BYTES = 65536
 """Of a request whose headers do not end, no more is looked at."""
@@ -71,6 +73,8 @@ class Holder:
 
     def _ended(self, data: bytes) -> bool:
         """Follow the answers; return whether one has ended, or nobody can say where one will."""
+        import h11  # here, since every process of this package imports the words of a line, and few hold answers back
+
         try:
             while data:
                 if self._parser is None:
@@ -91,6 +95,8 @@ class Holder:
 
 def _awaiting() -> h11.Connection:
     """Return a parser that waits for one answer to some question without a body."""
+    import h11
+
     parser = h11.Connection(h11.CLIENT)
     parser.send(h11.Request(method="GET", target="/", headers=[("Host", "any")]))
     parser.send(h11.EndOfMessage())
