@@ -62,12 +62,13 @@ class LineProcess:
 
     def kill(self) -> None:
         """End it at once. Safe to call again, or if it never started."""
-        if self._child is not None:
-            self._child.kill()
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
 
     async def _ask(self, order: Mapping[str, Any]) -> LineDid:
         if self._child is None:
-            raise RuntimeError("this line was never started: `await line.start()`")
+            raise RuntimeError("this line is not running: `await line.start(...)`")
         self._child.tell(order)  # no await between this and the next line: answers come in the order of the questions
         did: LineDid = await self._child.answer()
         return did
