@@ -63,9 +63,9 @@ class Route:
         if self._line is not None:
             await self._line.begin(at_ns)
 
-    async def did(self) -> dict[str, int] | None:
-        """Return how often the line did what; None where there is none."""
-        return None if self._line is None else (await self._line.did())["counts"]
+    async def did(self) -> dict[str, int]:
+        """Return how often the line did what; nothing where there is none."""
+        return {} if self._line is None else (await self._line.did())["counts"]
 
     def kill(self) -> None:
         """End both at once. Safe to call again, or if they never started."""
@@ -102,12 +102,14 @@ def behind(found: Calibration, fault: Fault, work: Workload) -> Calibration:
 
 
 def foreseen(
-    said: Prediction, row: Transport, fault: Fault, work: Workload, delay_s: float, found: Calibration | None
+    said: Prediction, row: Transport, fault: Fault | None, work: Workload, delay_s: float, found: Calibration | None
 ) -> Prediction:
     """Return what theory can still say of a run through a line: None or NaN, and a reason, for what it cannot.
 
     delay_s: one way through the line, as probed.
     """
+    if fault is None:
+        return said
     if _befalls(row, fault, work):
         keep = ["wasted", "wasted_fraction"] if row.habit == "streamed" else []
         faults = words_of(replace(fault, delay_s=0.0, jitter_s=0.0, bandwidth_bytes_per_s=None))

@@ -84,23 +84,22 @@ async def measure(
         work = replace(work, update_bytes=update_bytes(schedule, work.duration_s))
         found = found if fault is None else behind(found, fault, work)
     seen = await _run(row, schedule, work, own, fault, progress)
-    return _evaluate(row, schedule, work, seen, found, own, fault)
+    return _evaluate(row, schedule, work, seen, found, own)
 
 
 async def _run(
     row: Transport, schedule: Schedule, work: Workload, pace: Pace, fault: Fault | None, progress: bool
 ) -> Seen:
     """Run one transport on a server and clients of its own, which are gone when this is over, however it ends."""
-    options: dict[str, Any] = {"hold": True, "max_connections": most_open(work.clients, fault), "pace": pace}
-    server = Server(row.name, schedule=schedule, duration_s=work.duration_s, **options)
+    most = most_open(work.clients, fault)
+    server = Server(row.name, schedule=schedule, duration_s=work.duration_s, hold=True, max_connections=most, pace=pace)
     route = Route(row, server, fault)
     crowds: list[Child] = []
     own = Watch()
     half_way: asyncio.Task[int] | None = None
     try:
         await route.start()
-        shares = _spread(phases(work.clients, work.interval_s))
-        for share in shares:
+        for share in _spread(phases(work.clients, work.interval_s)):
             crowds.append(Child("clients", _clients_job(route, work, share, pace)))
         ready: list[ClientsReady] = [await crowd.answer() for crowd in crowds]
         opening = await server.counters()
@@ -109,9 +108,9 @@ async def _run(
         await route.begin(start["start_ns"])
         for crowd in crowds:
             crowd.tell(start)
-        run_s = work.duration_s + work.interval_s
         half_way = asyncio.create_task(_open_at(server, start["start_ns"] + round(work.duration_s / 2 * 1e9)))
-        cpu_s, peak_rss_bytes = await _watch(server.pid, start["start_ns"], run_s, row.label, progress)
+        run_s = work.duration_s + work.interval_s
+        cpu_s, rss_bytes = await _watch(server.pid, start["start_ns"], run_s, row.label, progress)
         held = await half_way
         tallies: list[ClientsTally] = [await crowd.answer() for crowd in crowds]
         counters, did = await server.counters(), await route.did()
@@ -126,9 +125,8 @@ async def _run(
         if half_way is not None:
             half_way.cancel()
     delay_s = statistics.fmean(answer["delay_s"] for answer in ready)
-    readers = _gathered([tally["readers"] for tally in tallies])
-    since = _since(start["start_ns"], stalls)
-    return Seen(delay_s, readers, opening, held, counters, cpu_s, peak_rss_bytes, since, did)
+    readers, since = _gathered([tally["readers"] for tally in tallies]), _since(start["start_ns"], stalls)
+    return Seen(delay_s, readers, opening, held, counters, cpu_s, rss_bytes, since, fault, did)
 
 
 async def _open_at(server: Server, at_ns: int) -> int:
@@ -265,19 +263,21 @@ def _heard(seen: Seen) -> tuple[Heard, ...]:
     return tuple(Heard(client, *delivery) for client, reader in enumerate(seen.readers) for delivery in reader["heard"])
 
 
+def _bytes(seen: Seen) -> dict[str, Any]:
+    """Return the bytes in each direction: of all, and of the openings alone."""
+    return {
+        "bytes_sent": seen.counters["bytes_sent"],
+        "bytes_received": seen.counters["bytes_received"],
+        "opening_bytes_sent": seen.opening["bytes_sent"],
+        "opening_bytes_received": seen.opening["bytes_received"],
+    }
+
+
 def _evaluate(
-    row: Transport,
-    schedule: Schedule,
-    work: Workload,
-    seen: Seen,
-    found: Calibration | None,
-    pace: Pace,
-    fault: Fault | None = None,
+    row: Transport, schedule: Schedule, work: Workload, seen: Seen, found: Calibration | None, pace: Pace
 ) -> Measurement:
-    delay_s = seen.delay_s if found is None or fault is not None else found.delay_s
-    predicted = row.predict(work, delay_s, found, pace)
-    if fault is not None:
-        predicted = foreseen(predicted, row, fault, work, delay_s, found)
+    delay_s = seen.delay_s if found is None or seen.line is not None else found.delay_s
+    predicted = foreseen(row.predict(work, delay_s, found, pace), row, seen.line, work, delay_s, found)
     asked, heard = _polls(seen, work), _heard(seen)
     return Measurement(
         transport=row.name,
@@ -294,10 +294,7 @@ def _evaluate(
         missed=work.clients * len(work.at_s) - len(heard),
         duplicates=sum(reader["duplicates"] for reader in seen.readers),
         latency_s=np.array([delivery.latency_s for delivery in heard]),
-        bytes_sent=seen.counters["bytes_sent"],
-        bytes_received=seen.counters["bytes_received"],
-        opening_bytes_sent=seen.opening["bytes_sent"],
-        opening_bytes_received=seen.opening["bytes_received"],
+        **_bytes(seen),
         connections=seen.counters["connections"],
         server_cpu_s=seen.cpu_s,
         server_peak_rss_bytes=seen.peak_rss_bytes,
@@ -310,6 +307,6 @@ def _evaluate(
         polls=asked,
         heard=heard,
         notes=tuple(notes(row, work, seen, asked)),
-        line=None if fault is None else words_of(fault),
-        line_did=seen.line_did or {},
+        line=None if seen.line is None else words_of(seen.line),
+        line_did=seen.line_did,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from wsdemo.line import Fault
 from wsdemo.processes.cpu import in_ticks
 from wsdemo.processes.jobs import Counters, Tally
 from wsdemo.processes.stalls import together
@@ -25,7 +26,7 @@ class Seen:
     """What was counted in one run: by each client, by the server before the clock and at the end, from outside.
 
     stalls: by process, as it is called in a sentence: when it stood still, in seconds after the start, and how long.
-    line_did: how often a line did what, None where there was none.
+    line: what was wrong with the line, None where there was none; line_did: how often it did what.
     """
 
     delay_s: float
@@ -36,12 +37,13 @@ class Seen:
     cpu_s: float
     peak_rss_bytes: int
     stalls: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
-    line_did: Mapping[str, int] | None = None
+    line: Fault | None = None
+    line_did: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def was_cut(self) -> bool:
-        """Whether a line did more than pass on: counts of the two sides may differ then, and polls fall out."""
-        return self.line_did is not None and any(self.line_did.get(kind) for kind in UNTOWARD)
+    def is_disturbed(self) -> bool:
+        """Whether a line may do more than be late: counts of the two sides may differ then, and polls fall out."""
+        return self.line is not None and self.line.disturbs
 
 
 def segments(seen: Seen) -> int | None:
@@ -53,7 +55,7 @@ def segments(seen: Seen) -> int | None:
 def notes(row: Transport, work: Workload, seen: Seen, asked: Sequence[Poll]) -> Iterator[str]:
     """Yield what a reader of the numbers must know."""
     requests = [request for reader in seen.readers for request in reader["requests"]]
-    if seen.line_did is not None:
+    if seen.is_disturbed:
         yield from _line_did(seen.line_did, len(requests) - seen.counters["requests"])
     elif len(requests) != seen.counters["requests"]:
         yield f"clients counted {len(requests)} requests, the server {seen.counters['requests']}: do not trust this run"
@@ -61,7 +63,7 @@ def notes(row: Transport, work: Workload, seen: Seen, asked: Sequence[Poll]) -> 
     wasted_at_server = seen.counters["wasted"] - seen.opening["wasted"]
     # Where each question has had its answer, both sides must have found the same ones in vain.
     wasted = answers.count(True)
-    if row.habit == "asks" and None not in answers and wasted != wasted_at_server and not seen.was_cut:
+    if row.habit == "asks" and None not in answers and wasted != wasted_at_server and not seen.is_disturbed:
         yield f"clients counted {wasted} wasted requests, the server {wasted_at_server}: do not trust this run"
     if (failures := sum(reader["failures"] for reader in seen.readers)) > 0:
         yield f"{failures} requests or connections failed on the way"
@@ -70,7 +72,7 @@ def notes(row: Transport, work: Workload, seen: Seen, asked: Sequence[Poll]) -> 
         yield f"{left_out} of {due} polls were left out: they fell due while a client waited after a failure"
     if (
         due
-        and not seen.was_cut
+        and not seen.is_disturbed
         and (due - left_out != len(asked) or failures < sum(poll.wasted is None for poll in asked))
     ):
         answered = sum(poll.wasted is not None for poll in asked)
