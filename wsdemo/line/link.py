@@ -19,8 +19,8 @@ _LINGER_NOT = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 """SO_LINGER with no time: closing sends RST."""
 
 
-Kind = Literal["open", "cut", "idle", "refused", "unavailable", "nobody", "change"]
-"""What a line does, as it is counted."""
+Kind = Literal["open", "cut", "idle", "refused", "unavailable", "nobody", "change", "begin", "over"]
+"""What a line does, as it is counted. begin, over: of a fault that has a moment (`from_s`, `for_s`)."""
 
 
 class Host(Protocol):
@@ -196,14 +196,21 @@ class Link:
 
     def _deliver(self, way: str, to: End, what: bytes | Ended) -> None:
         if isinstance(what, bytes):
-            most = self.fault.hold_bytes
-            self._send(way, to, what if way == "up" or most is None else self._holder.take(what, most))
+            self._send(way, to, what if way == "up" else self._held(what))
         elif what == "reset":
             self.end(rst=True)
         else:
             if way == "down":
                 self._send(way, to, self._holder.rest())
             self._pass_end(to)
+
+    def _held(self, data: bytes) -> bytes:
+        """Return what a proxy lets through of an answer, now that this has come of it."""
+        most = self.fault.hold_bytes
+        if most is None:
+            self._holder.passed(data)
+            return data
+        return self._holder.take(data, most)
 
     def _pass_end(self, to: End) -> None:
         self._ends += 1
@@ -218,6 +225,8 @@ class Link:
         most = self.fault.cut_after_bytes
         room = len(data) if most is None else max(0, most - self._bytes)
         data = data[:room]
+        if way == "up":
+            self._holder.asked()
         self._bytes += len(data)
         self._host.passed(way, len(data))
         if data:

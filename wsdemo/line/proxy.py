@@ -47,15 +47,27 @@ class Holder:
     """Holds the answers of one connection back, each until it ends or `most` bytes have come.
 
     Where one ends, `h11` says. What is not HTTP, or no longer since 101, passes at once: a proxy has become a tunnel.
+    An answer that had begun to pass before nobody has followed: it ends with the next question.
     """
 
     def __init__(self) -> None:
         self._parser: h11.Connection | None = None
         self._kept = bytearray()
-        self._is_tunnel = False
+        self._has_begun = self._is_tunnel = self._is_lost = False
+
+    def passed(self, data: bytes) -> None:
+        """Note what passes while nothing is to be held back."""
+        if not self._has_begun:
+            self._is_tunnel = not data.startswith(b"HTTP/1.") or data[8:13] == b" 101 "
+        self._has_begun = self._is_lost = True
+
+    def asked(self) -> None:
+        """Note that a question has passed in the other direction."""
+        self._is_lost = False
 
     def take(self, data: bytes, most: int) -> bytes:
         """Return what passes now that this has come too."""
+        self._has_begun = True
         self._kept += data
         if not self._is_tunnel and not self._ended(data) and len(self._kept) < most:
             return b""
@@ -73,6 +85,8 @@ class Holder:
 
     def _ended(self, data: bytes) -> bool:
         """Follow the answers; return whether one has ended, or nobody can say where one will."""
+        if self._is_lost:
+            return data.endswith(b"\r\n0\r\n\r\n")
         import h11  # here, since every process of this package imports the words of a line, and few hold answers back
 
         try:

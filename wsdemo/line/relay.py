@@ -223,6 +223,8 @@ class Line:
 
     def _begin(self) -> None:
         fault = self._fault
+        if fault.from_s:
+            self.note("begin", 0)
         self._hold(fault)
         if fault.cut_every_s is not None:
             self._later(fault.cut_every_s, self._cut_again, 1)
@@ -231,6 +233,7 @@ class Line:
 
     def _over(self) -> None:
         self._cancel_timers()
+        self.note("over", 0)
         self._hold(self._fault.steady)
 
     def _hold(self, fault: Fault) -> None:
