@@ -138,12 +138,15 @@ def long_polling(
     the next one. A transit is `d`, or, where the machine was tried, half of what it takes to answer all readers. A run
     that ends inside a held request wastes nothing. Source: RFC 6202 section 2.2.
     """
-    transit_s = delay_s
+    transit_s = soonest_s = delay_s
     if found is not None:
-        lag = found.lag
-        bare = replace(found, lag=Lag())
-        transit_s = max(bare.delay_s, bare.push_latency_s(work.clients, 1.0)[0] / 2) + (lag.up_s + lag.down_s) / 2
-    walk = long_polls(work.at_s, work.duration_s, pace.hold_s, transit_s, work.duration_s + work.interval_s)
+        lag_s = (found.lag.up_s + found.lag.down_s) / 2
+        most_s = replace(found, lag=Lag()).push_latency_s(work.clients, 1.0)[0]
+        soonest_s, transit_s = found.delay_s + lag_s, max(found.delay_s, most_s / 2) + lag_s
+    walk, soonest = (
+        long_polls(work.at_s, work.duration_s, pace.hold_s, one_s, work.duration_s + work.interval_s)
+        for one_s in (transit_s, soonest_s)
+    )
     requests = work.clients * walk.requests
     wait_s = walk.mean_s or 0.0
     prediction = Prediction(
@@ -159,9 +162,26 @@ def long_polling(
     if found is None:
         return _unpriced(prediction)
     prediction = _pushed(prediction, work, found, walk)
+    if found.lag != Lag():
+        prediction = _widened(prediction, walk, soonest)
     answers = work.clients * walk.answers
     cpu_s = _push_cpu_s(walk.answers, work, found)
     return _priced(prediction, work, found, work.clients * walk.timeouts, answers, cpu_s, held=work.clients)
+
+
+def _widened(prediction: Prediction, walk: Walk, other: Walk) -> Prediction:
+    """Return the prediction with what two walks of one run differ in as a further tolerance of its latency.
+
+    Behind a slow line many updates wait for the next question, and how long depends on how late that is, to the hair.
+    """
+    if not walk.deliveries or not other.deliveries:
+        return prediction
+    off = {
+        name: abs((walk.quantile_s(share) or 0.0) - (other.quantile_s(share) or 0.0))
+        for name, share in (("latency_p50_s", 0.5), ("latency_p95_s", 0.95))
+    }
+    off["latency_mean_s"] = abs((walk.mean_s or 0.0) - (other.mean_s or 0.0))
+    return replace(prediction, within={name: within + off.get(name, 0.0) for name, within in prediction.within.items()})
 
 
 def unforeseen(prediction: Prediction, reason: str, keep: Sequence[str] = ()) -> Prediction:
