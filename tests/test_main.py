@@ -28,6 +28,7 @@ from wsdemo.command import compare as compare_command
 from wsdemo.command import lab as lab_command
 from wsdemo.command import running as running_command
 from wsdemo.guard import names_of
+from wsdemo.line import WORDS
 from wsdemo.log import DiskLog
 from wsdemo.result import Comparison
 from wsdemo.transports import TRANSPORTS
@@ -114,6 +115,7 @@ TRANSPORT_KEYS = {
     "held_connections",
     "heartbeats",
     "segments",
+    "line_did",
     "predicted",
     "predicted_within",
     "requests",
@@ -197,7 +199,7 @@ def test_json_is_one_object_and_nothing_else(compared):
     """Standard output is one line, one JSON object, with exactly the keys that scripts rely on."""
     assert compared["stdout"].count("\n") == 1
     told = json.loads(compared["stdout"])
-    assert set(told) == {"schedule", "clients", "interval_s", "transports"}
+    assert set(told) == {"schedule", "clients", "interval_s", "line", "transports"} and told["line"] is None
     assert set(told["schedule"]) == {"kind", "rate_per_s", "updates", "duration_s", "seed", "at_s"}
     assert list(told["transports"]) == ["polling", "websocket"]
     for transport in told["transports"].values():
@@ -205,7 +207,7 @@ def test_json_is_one_object_and_nothing_else(compared):
         assert set(transport["latency_s"]) == {"mean", "p50", "p95", "p99", "predicted_mean"}
         assert all(isinstance(note, str) for note in transport["notes"])
         parts = ("latency_s", "predicted", "predicted_within")
-        figures = [value for key, value in transport.items() if key not in (*parts, "segments", "notes")]
+        figures = [value for key, value in transport.items() if key not in (*parts, "segments", "line_did", "notes")]
         numbers = [*figures, *(value for part in parts for value in transport[part].values() if value is not None)]
         assert transport["latency_s"]["p99"] is not None or any("no p99" in note for note in transport["notes"])
         assert list(transport["predicted"]) == list(transport["predicted_within"]) == PREDICTED
@@ -312,7 +314,7 @@ def test_any_encoding_prints_the_table_and_saves_the_picture(encoding, tmp_path)
     assert (tmp_path / "wsdemo-compare.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
-@pytest.mark.parametrize("job", ["", "compare", "serve", "live", "lab"])
+@pytest.mark.parametrize("job", ["", "compare", "serve", "line", "live", "lab"])
 def test_help_is_printed_in_any_encoding(job, tmp_path):
     """The dots in `A,B,…`, too."""
     run = wsdemo(*job.split(), "--help", folder=tmp_path, env=os.environ | {"PYTHONIOENCODING": "ascii"})
@@ -488,6 +490,13 @@ REFUSED = {
     "a picture in something that is no folder": (["compare", *LONG, "--plot", f"{os.devnull}/x.png"], "folder"),
     "a picture of an unknown kind": (["compare", *LONG, "--plot", "x.docx"], ".png"),
     "a picture where a folder is": (["compare", *LONG, "--plot", "folder.png"], "cannot be written"),
+    "a line that nobody knows": (["compare", *LONG, "--line", "dely=3ms"], "delay"),
+    "a line without a unit": (["compare", *LONG, "--line", "delay=50"], "50ms"),
+    "a WebSocket where Upgrade is refused": (["compare", *LONG, "--line", "upgrade=426"], "choose other transports"),
+    "a line to nowhere": (["line"], "--to"),
+    "a line to no port": (["line", "--to", "0"], "1 to 65535"),
+    "a line of another kind": (["line", "--to", "80", "--vanish", "left"], "up, down, both"),
+    "a line with no time": (["line", "--to", "80", "--cut-every", "0s"], "cut-every must be a number above 0"),
     "no job": ([], "required"),
     "an unknown job": (["fly"], "fly"),
     "serving nothing": (["serve"], "TRANSPORT"),
@@ -939,7 +948,7 @@ def test_lab_without_the_lessons_says_where_they_should_be(lab):
     assert started == []
 
 
-@pytest.mark.parametrize("job", ["", "compare", "serve", "lab"])
+@pytest.mark.parametrize("job", ["", "compare", "serve", "line", "lab"])
 def test_every_job_explains_itself(job, tmp_path):
     """--help ends with status 0 and names every option, and every transport where one is asked for."""
     run = wsdemo(*job.split(), "--help", folder=tmp_path)
@@ -947,6 +956,8 @@ def test_every_job_explains_itself(job, tmp_path):
     assert run.stdout.startswith("usage: python -m wsdemo")
     if job in ("compare", "serve"):
         assert all(name in run.stdout for name in TRANSPORTS)
+    if job == "line":
+        assert all(f"--{word} " in run.stdout for word in WORDS)
     assert "child" not in run.stdout and "SUPPRESS" not in run.stdout  # not meant for people
 
 
@@ -1027,6 +1038,49 @@ def test_rubbish_is_no_reason_for_a_traceback(tmp_path):
         "",
         "stopped",
     ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_line_says_where_it_is_what_it_does_and_in_the_end_what_it_did(number, tmp_path):
+    """JSON for scripts, sentences for people; what happens at once is one line; Ctrl-C is its normal end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        to_port = server.getsockname()[1]
+        with running("line", "--to", str(to_port), "--delay", "1ms", "--cut", "3B", folder=tmp_path) as process:
+            about = json.loads(process.stdout.readline())
+            assert about == {"port": about["port"], "to": to_port, "line": "delay=1ms,cut=3B"}
+            with socket.create_connection(("127.0.0.1", about["port"]), timeout=TIMEOUT_S) as client:
+                client.sendall(b"hello")
+                passed, _ = server.accept()
+                with passed:
+                    passed.settimeout(TIMEOUT_S)
+                    assert b"".join(iter(lambda: passed.recv(10), b"")) == b"hel"
+                    assert client.recv(10) == b""
+            process.send_signal(number)
+            _, stderr = process.communicate(timeout=TIMEOUT_S)
+    lines = stderr.splitlines()
+    assert lines[:2] == [
+        f"Line: 127.0.0.1:{about['port']} leads to port {to_port}, with delay=1ms,cut=3B",
+        "Ctrl-C stops the line.",
+    ]
+    assert lines[2].endswith("connection 1: open")
+    assert lines[-3:] == ["the line did: open 1, cut 1 and 3 bytes up and 0 down", "", "stopped"]
+    assert process.returncode == 0
+
+
+def test_what_compare_is_told_of_a_line_reaches_the_measurement(monkeypatch, tmp_path, capsys):
+    """In its words; and the object says through which line it was measured."""
+    told = {}
+
+    async def compare(*_, **options):
+        told.update(options)
+        return Comparison((made(line="delay=50ms", line_did={"open": 4}),))
+
+    monkeypatch.setattr("wsdemo.measure.compare", compare)
+    command_line.main(["compare", "--json", "--line", "delay=50ms"])
+    assert told["line"] == "delay=50ms"
+    said = json.loads(capsys.readouterr().out)
+    assert (said["line"], said["transports"]["polling"]["line_did"]) == ("delay=50ms", {"open": 4})
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX pipes")

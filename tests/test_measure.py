@@ -146,7 +146,7 @@ def test_a_measurement_is_frozen_and_becomes_json(comparison):
     with pytest.raises(dataclasses.FrozenInstanceError):
         comparison["polling"].requests = 0
     data = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
-    assert set(data) == {"schedule", "clients", "interval_s", "transports"}
+    assert set(data) == {"schedule", "clients", "interval_s", "line", "transports"}
     assert set(data["schedule"]) == {"kind", "rate_per_s", "updates", "duration_s", "seed", "at_s"}
     assert data["schedule"]["at_s"] == SCHEDULE.times(DURATION_S)
     for figures in data["transports"].values():
@@ -155,6 +155,7 @@ def test_a_measurement_is_frozen_and_becomes_json(comparison):
             "held_connections",
             "heartbeats",
             "segments",
+            "line_did",
             "predicted",
             "predicted_within",
             "requests",

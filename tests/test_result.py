@@ -35,6 +35,7 @@ def test_json_has_each_figure_under_its_own_name():
     told = run.to_dict()
     assert told.pop("latency_s") == pytest.approx(latency_s)
     assert told.pop("notes")[0] == "it was disturbed"
+    assert told.pop("line_did") is None
     said = told.pop("predicted")
     assert {name: getattr(run.predicted, name) for name in said} == said
     assert set(told.pop("predicted_within")) == set(said)

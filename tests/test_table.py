@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 
 from wsdemo import table
-from wsdemo.theory import Prediction
+from wsdemo.theory import Prediction, unforeseen
 from wsdemo.updates import poisson
 
 
@@ -52,6 +52,7 @@ def run(label="Polling", factor=1, **changes):
         "server_cpu_s": 0.077 * factor,
         "server_peak_rss_bytes": 30 * 2**20 * factor,
         "predicted": predicted,
+        "line": None,
         "notes": (),
         "unknown": (),
     }
@@ -147,3 +148,15 @@ def test_notes_name_their_transport_and_are_escaped():
     assert table.notes(noted) == ["Polling: <script>alert(1)</script>", "WebSocket: slow"]
     assert "script" not in Cells(table.markup(noted)).tags
     assert table.text(noted).endswith("note: Polling: <script>alert(1)</script>\nnote: WebSocket: slow")
+
+
+def test_a_line_is_in_the_title_and_what_nobody_can_foresee_is_a_dash():
+    """Whoever reads the numbers sees what they went through."""
+    assert "through a line" not in table.title([run()])
+    assert table.title([run(line="delay=50ms")]).endswith(", through a line with delay=50ms")
+    assert table.title([run(line="")]).endswith(", through a line with no fault")
+    cut = run(predicted=unforeseen(run().predicted, "it was cut"))
+    rows = {row.name: row.theory(cut) for row in table.ROWS}
+    lost = ("requests", "wasted requests", "wasted share", "mean latency", "connections", "connections held")
+    assert {rows[name] for name in lost} == {"–"}
+    assert rows["deliveries"] == "81"

@@ -24,6 +24,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     segments        TCP segments, and what the line carries besides the payload
     meter, limits   bytes at the sockets; open files
     loops           event loops whose timers wake in time
+    line            a line that can be bad: slow, cut, half-open, a proxy
     fanout          one frame, written to all readers who are up to date
     connection      WebSocket connections that wait for nobody for ever
     transports      one file a transport with serve() and hear(), and one row each
@@ -34,6 +35,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     progress        the bar that long work shows
     rehearse        what a transport takes on this machine, tried before a run
     legs            where a push spends its time, leg by leg
+    befall          what a line does to a run, and what theory can still foresee
     table           the headline table, its figures and their form
     result          Measurement and Comparison: what was measured
     seen            what was seen of one run, and what is said of it

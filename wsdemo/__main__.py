@@ -1,4 +1,4 @@
-"""The command line: `python -m wsdemo compare`, `serve`, `live` and `lab`. Each job is a file of `wsdemo.command`."""
+"""The command line: `python -m wsdemo compare` and other jobs. Each is a file of `wsdemo.command`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 def parser() -> Parser:
     """Return the parser of all jobs."""
     from wsdemo import __version__
-    from wsdemo.command import child, compare, lab, live, serve
+    from wsdemo.command import child, compare, lab, line, live, serve
     from wsdemo.command.options import Parser
 
     main_parser = Parser(
         prog="python -m wsdemo", description="Predict and measure what pull and push cost, on this machine."
     )
     main_parser.add_argument("--version", action="version", version=f"wsdemo {__version__}")
-    for_people = (compare, serve, live, lab)
+    for_people = (compare, serve, line, live, lab)
     names = ",".join(job.__name__.rpartition(".")[2] for job in for_people)
     jobs = main_parser.add_subparsers(dest="job", required=True, metavar=f"{{{names}}}", parser_class=Parser)
     for job in (*for_people, child):
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         output.complain("\nstopped")
         # 130 is the shell's word for "ended by Ctrl-C"; for a server that is its normal end.
-        sys.exit(0 if job in (" serve", " live") else 130)
+        sys.exit(0 if job in (" serve", " line", " live") else 130)
 
 
 def _complain(job: str, error: Exception, status: int) -> int:

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import psutil
 
+from wsdemo.befall import Route, behind, foreseen, grace_through, line_through, most_open, probes_through
 from wsdemo.limits import check_connections
+from wsdemo.line import Fault, words_of
 from wsdemo.processes.children import Child
 from wsdemo.processes.cpu import cpu_s
 from wsdemo.processes.jobs import ClientsJob, ClientsReady, ClientsTally, Stall, Start, Tally
@@ -52,6 +54,7 @@ async def measure(
     duration_s: float = DEFAULT_DURATION_S,
     seed: int | None = None,
     pace: Pace | None = None,
+    line: Fault | str | None = None,
     rehearsal: bool = True,
     progress: bool = True,
 ) -> Measurement:
@@ -61,9 +64,11 @@ async def measure(
     clients: how many readers; interval_s: seconds between polls of one client; duration_s: updates and counted polls
     fall before this moment, and one further interval lets every client hear the last ones; seed: other luck for the
     schedule (`Schedule.with_seed`); pace: how often the server speaks in silence, and at the most (default: as servers
-    do); rehearsal: whether to try first what the transport takes on this machine (`rehearse`, some seconds, once a
-    session), without which theory has no bytes, no CPU and no latency of push; progress: whether to show a bar. Takes
-    about `duration_s + interval_s + 2` seconds.
+    do); line: what is wrong with a line between clients and server, or its words, such as "delay=50ms,cut=3s" (see
+    `wsdemo.line`; "" for a line in order, None for none): delay, jitter and bandwidth from the start, the rest from
+    when the clock starts; rehearsal: whether to try first what the transport takes on this machine (`rehearse`, some
+    seconds, once a session), without which theory has no bytes, no CPU and no latency of push; progress: whether to
+    show a bar. Takes about `duration_s + interval_s + 2` seconds.
 
     Raises ValueError before anything starts if the arguments cannot be run; `children.ChildFailed` if a process dies.
     """
@@ -73,51 +78,55 @@ async def measure(
         schedule = schedule.with_seed(seed)
     work = _workload(schedule, clients, interval_s, duration_s)
     (own,) = paces_of([row], pace or DEFAULT_PACE)
-    found = await rehearse(row, progress=progress) if rehearsal else None
+    fault = line_through([row], line)
+    found = await rehearse(row, line=fault is not None, progress=progress) if rehearsal else None
     if found is not None:
         work = replace(work, update_bytes=update_bytes(schedule, work.duration_s))
-    seen = await _run(row, schedule, work, own, progress)
+        found = found if fault is None else behind(found, fault, work)
+    seen = await _run(row, schedule, work, own, fault, progress)
     return _evaluate(row, schedule, work, seen, found, own)
 
 
-async def _run(row: Transport, schedule: Schedule, work: Workload, pace: Pace, progress: bool) -> Seen:
+async def _run(
+    row: Transport, schedule: Schedule, work: Workload, pace: Pace, fault: Fault | None, progress: bool
+) -> Seen:
     """Run one transport on a server and clients of its own, which are gone when this is over, however it ends."""
-    options: dict[str, Any] = {"hold": True, "max_connections": work.clients + 8, "pace": pace}
-    server = Server(row.name, schedule=schedule, duration_s=work.duration_s, **options)
+    most = most_open(work.clients, fault)
+    server = Server(row.name, schedule=schedule, duration_s=work.duration_s, hold=True, max_connections=most, pace=pace)
+    route = Route(row, server, fault)
     crowds: list[Child] = []
     own = Watch()
     half_way: asyncio.Task[int] | None = None
     try:
-        await server.start()
-        shares = _spread(phases(work.clients, work.interval_s))
-        for share in shares:
-            crowds.append(Child("clients", _clients_job(row, server, work, share, pace)))
+        await route.start()
+        for share in _spread(phases(work.clients, work.interval_s)):
+            crowds.append(Child("clients", _clients_job(route, work, share, pace)))
         ready: list[ClientsReady] = [await crowd.answer() for crowd in crowds]
         opening = await server.counters()
         start: Start = {"start_ns": time.perf_counter_ns() + round(_LEAD_S * 1e9)}
         own.start()
-        await server.begin(start["start_ns"])
+        await route.begin(start["start_ns"])
         for crowd in crowds:
             crowd.tell(start)
-        run_s = work.duration_s + work.interval_s
         half_way = asyncio.create_task(_open_at(server, start["start_ns"] + round(work.duration_s / 2 * 1e9)))
-        cpu_s, peak_rss_bytes = await _watch(server.pid, start["start_ns"], run_s, row.label, progress)
+        run_s = work.duration_s + work.interval_s
+        cpu_s, rss_bytes = await _watch(server.pid, start["start_ns"], run_s, row.label, progress)
         held = await half_way
         tallies: list[ClientsTally] = [await crowd.answer() for crowd in crowds]
-        counters = await server.counters()
+        counters, did = await server.counters(), await route.did()
         stalls = {"this process": own.stop(), "the server": await server.stalls()}
         stalls |= {_name(number, crowds): tally["stalls"] for number, tally in enumerate(tallies)}
     finally:
         # The stop button may come at any moment: the processes go at once, without waiting for their goodbyes.
         for crowd in crowds:
             crowd.kill()
-        server.kill()
+        route.kill()
         own.stop()
         if half_way is not None:
             half_way.cancel()
     delay_s = statistics.fmean(answer["delay_s"] for answer in ready)
-    readers = _gathered([tally["readers"] for tally in tallies])
-    return Seen(delay_s, readers, opening, held, counters, cpu_s, peak_rss_bytes, _since(start["start_ns"], stalls))
+    readers, since = _gathered([tally["readers"] for tally in tallies]), _since(start["start_ns"], stalls)
+    return Seen(delay_s, readers, opening, held, counters, cpu_s, rss_bytes, since, fault, did)
 
 
 async def _open_at(server: Server, at_ns: int) -> int:
@@ -136,16 +145,18 @@ def _since(t0_ns: int, stalls: Mapping[str, Sequence[Stall]]) -> dict[str, list[
     return {who: [one for one in found if sum(one) > 0] for who, found in after.items()}
 
 
-def _clients_job(row: Transport, server: Server, work: Workload, phases_s: list[float], pace: Pace) -> ClientsJob:
+def _clients_job(route: Route, work: Workload, phases_s: list[float], pace: Pace) -> ClientsJob:
     return {
-        "transport": row.name,
-        "url": server.url(),
+        "transport": route.row.name,
+        "url": route.url,
         "host": "127.0.0.1",
-        "probe_port": server.probe_port,
+        "probe_port": route.probe_port,
         "interval_s": work.interval_s,
         "duration_s": work.duration_s,
         "phases_s": phases_s,
         "hold_s": pace.hold_s,
+        "probes": probes_through(route.fault),
+        "grace_s": grace_through(route.fault),
     }
 
 
@@ -158,18 +169,20 @@ async def compare(
     duration_s: float = DEFAULT_DURATION_S,
     seed: int | None = None,
     pace: Pace | None = None,
+    line: Fault | str | None = None,
     rehearsal: bool = True,
     progress: bool = True,
 ) -> Comparison:
     """Measure several transports one after the other on the same workload. Arguments and errors as for `measure`.
 
-    A pace with `at_most_every_s` thins those that are streamed to, one of them at least.
+    A pace with `at_most_every_s` thins those that are streamed to, one of them at least. Each has a line of its own.
     """
     schedule = schedule or earthquakes()
     if seed is not None:
         schedule = schedule.with_seed(seed)
     rows = find(transports)
     paces = paces_of(rows, pace or DEFAULT_PACE)
+    fault = line_through(rows, line)
     _workload(schedule, clients, interval_s, duration_s)
     runs = [
         await measure(
@@ -179,6 +192,7 @@ async def compare(
             interval_s=interval_s,
             duration_s=duration_s,
             pace=one,
+            line=fault,
             rehearsal=rehearsal,
             progress=progress,
         )
@@ -249,10 +263,21 @@ def _heard(seen: Seen) -> tuple[Heard, ...]:
     return tuple(Heard(client, *delivery) for client, reader in enumerate(seen.readers) for delivery in reader["heard"])
 
 
+def _bytes(seen: Seen) -> dict[str, Any]:
+    """Return the bytes in each direction: of all, and of the openings alone."""
+    return {
+        "bytes_sent": seen.counters["bytes_sent"],
+        "bytes_received": seen.counters["bytes_received"],
+        "opening_bytes_sent": seen.opening["bytes_sent"],
+        "opening_bytes_received": seen.opening["bytes_received"],
+    }
+
+
 def _evaluate(
     row: Transport, schedule: Schedule, work: Workload, seen: Seen, found: Calibration | None, pace: Pace
 ) -> Measurement:
-    delay_s = seen.delay_s if found is None else found.delay_s
+    delay_s = seen.delay_s if found is None or seen.line is not None else found.delay_s
+    predicted = foreseen(row.predict(work, delay_s, found, pace), row, seen.line, work, delay_s, found)
     asked, heard = _polls(seen, work), _heard(seen)
     return Measurement(
         transport=row.name,
@@ -269,18 +294,19 @@ def _evaluate(
         missed=work.clients * len(work.at_s) - len(heard),
         duplicates=sum(reader["duplicates"] for reader in seen.readers),
         latency_s=np.array([delivery.latency_s for delivery in heard]),
-        **{name: seen.counters[name] for name in ("bytes_sent", "bytes_received")},
-        **{f"opening_{name}": seen.opening[name] for name in ("bytes_sent", "bytes_received")},
+        **_bytes(seen),
         connections=seen.counters["connections"],
         server_cpu_s=seen.cpu_s,
         server_peak_rss_bytes=seen.peak_rss_bytes,
         client_requests=sum(len(reader["requests"]) for reader in seen.readers),
         server_requests=seen.counters["requests"],
-        predicted=row.predict(work, delay_s, found, pace),
+        predicted=predicted,
         held_connections=seen.held,
         heartbeats=seen.counters["heartbeats"] - seen.opening["heartbeats"],
         segments=segments(seen),
         polls=asked,
         heard=heard,
         notes=tuple(notes(row, work, seen, asked)),
+        line=None if seen.line is None else words_of(seen.line),
+        line_did=seen.line_did,
     )

@@ -23,6 +23,7 @@ from wsdemo.feed import News
 from wsdemo.processes.children import Child
 from wsdemo.processes.cpu import cpu_s
 from wsdemo.processes.jobs import RehearsalJob, Scene, SceneHeard, Start
+from wsdemo.processes.lines import LineProcess
 from wsdemo.progress import progress as progress_bar
 from wsdemo.serve import Server
 from wsdemo.theory.calibration import SEVERAL, Both, Calibration, Round
@@ -43,16 +44,18 @@ _kept: dict[str, Calibration] = {}
 _in_turn: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
 
 
-async def rehearse(row: Transport, *, progress: bool = True) -> Calibration:
+async def rehearse(row: Transport, *, line: bool = False, progress: bool = True) -> Calibration:
     """Return the prices of a transport on this machine, tried now or earlier in this session.
 
+    line: whether it is tried through a line, one in order: what its faults add is known, what it takes itself is not.
     Raises `children.ChildFailed` if a process dies.
     """
     # Runs that are started at once would try at once, the same thing, and disturb each other.
     async with _in_turn.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-        if row.name not in _kept:
-            _kept[row.name] = await _tried(row, progress)
-    return _kept[row.name]
+        key = f"{row.name} through a line" if line else row.name
+        if key not in _kept:
+            _kept[key] = await _tried(row, line, progress)
+    return _kept[key]
 
 
 def processes_for(clients: int) -> int:
@@ -114,19 +117,24 @@ class _Played:
 class _Rehearsal:
     """A server and the processes of its readers."""
 
-    def __init__(self, row: Transport):
+    def __init__(self, row: Transport, through_line: bool = False):
         self._schedule = every(GAP_S)
         self._server = Server(row.name, schedule=self._schedule, hold=True, max_connections=MANY + 8)
         self._row, self._crowds = row, list[Child]()
         self._t0_ns: int | None = None
+        self._through_line, self._line = through_line, LineProcess()
 
     async def start(self) -> None:
         await self._server.start()
+        url, probe_port = self._server.url(), self._server.probe_port
+        if self._through_line:
+            port, probe_port = await self._line.start([self._server.port(), probe_port])
+            url = self._row.url(port)
         job: RehearsalJob = {
             "transport": self._row.name,
-            "url": self._server.url(),
+            "url": url,
             "host": "127.0.0.1",
-            "probe_port": self._server.probe_port,
+            "probe_port": probe_port,
         }
         self._crowds = [Child("rehearsal", job) for _ in range(processes_for(MANY))]
 
@@ -144,6 +152,7 @@ class _Rehearsal:
     def kill(self) -> None:
         for crowd in self._crowds:
             crowd.kill()
+        self._line.kill()
         self._server.kill()
 
     async def play(
@@ -196,8 +205,8 @@ class _Rehearsal:
         return sum(sizes[seq - 1] for seq, _, _ in one.heard)
 
 
-async def _tried(row: Transport, progress: bool) -> Calibration:
-    rehearsal = _Rehearsal(row)
+async def _tried(row: Transport, line: bool, progress: bool) -> Calibration:
+    rehearsal = _Rehearsal(row, line)
     asks = row.habit == "asks"
     scenes = 3 if asks else 3 * ROUNDS + 1
     try:

@@ -6,7 +6,7 @@ Results know neither how a run is made nor how it is drawn: `measure` makes them
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,7 +64,8 @@ class Measurement:
     resident memory at the most. client_requests, server_requests: every HTTP exchange, counted on either side.
     delay_s: the bare one-way delay `d`, probed at the pace of the news. notes: what a reader of the numbers must know.
     held_connections: open at the server at the end of the run; heartbeats: what it said only to keep lines open;
-    segments: of TCP, both ways, None where the system does not count them.
+    segments: of TCP, both ways, None where the system does not count them. line: the words of the line that it was
+    measured through, None where there was none; line_did: how often that line did what, by kind.
     """
 
     transport: str
@@ -97,6 +98,8 @@ class Measurement:
     held_connections: int | None = None
     heartbeats: int = 0
     segments: int | None = None
+    line: str | None = None
+    line_did: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -146,7 +149,7 @@ class Measurement:
             "requests": self.requests,
             "wasted": self.wasted,
             "wasted_fraction": self.wasted_fraction,
-            "predicted_wasted_fraction": self.predicted.wasted_fraction,
+            "predicted_wasted_fraction": _finite(self.predicted.wasted_fraction),
             "predicted_wasted_fraction_poisson": self.predicted.wasted_fraction_poisson,
             "published": self.published,
             "deliveries": self.deliveries,
@@ -155,7 +158,7 @@ class Measurement:
             "latency_s": {
                 "mean": _finite(self.latency_mean_s),
                 **{f"p{percent}": self._percentile_or_none(percent) for percent in (50, 95, 99)},
-                "predicted_mean": self.predicted.latency_mean_s,
+                "predicted_mean": _finite(self.predicted.latency_mean_s),
             },
             "bytes_sent": self.bytes_sent,
             "bytes_received": self.bytes_received,
@@ -168,6 +171,7 @@ class Measurement:
             "server_peak_rss_bytes": self.server_peak_rss_bytes,
             "predicted": {name: _number(getattr(self.predicted, name)) for name in PREDICTED},
             "predicted_within": {name: self.predicted.within.get(name, 0.0) for name in PREDICTED},
+            "line_did": None if self.line is None else dict(self.line_did),
             "notes": [*self.notes, *self.unknown],
         }
 
@@ -232,6 +236,7 @@ class Comparison:
             },
             "clients": first.clients,
             "interval_s": first.interval_s,
+            "line": first.line,
             "transports": {measurement.transport: measurement.to_dict() for measurement in self},
         }
 

@@ -255,6 +255,10 @@ class Server:
         """Return the address of one transport, by default the first."""
         return self._told()["urls"][name or self.names[0]]
 
+    def port(self, name: str | None = None) -> int:
+        """Return the port of one transport, by default the first: where a `Line` has to lead."""
+        return self._told()["ports"][name or self.names[0]]
+
     async def start(self) -> Server:
         """Start the process and wait until it listens. Starting again while it runs changes nothing."""
         async with self._starting:

@@ -72,6 +72,8 @@ class Run(Protocol):
     @property
     def percentiles_known(self) -> tuple[int, ...]: ...
     @property
+    def line(self) -> str | None: ...
+    @property
     def notes(self) -> tuple[str, ...]: ...
     @property
     def unknown(self) -> tuple[str, ...]: ...
@@ -130,7 +132,7 @@ ROWS = (
     Row("bytes from clients", lambda m: words.count(m.bytes_received), _said("bytes_received", words.count)),
     Row("bytes of openings", lambda m: words.count(m.opening_bytes), lambda m: _openings(m.predicted)),
     Row("bytes per delivery", lambda m: words.count(m.flow_bytes_per_delivery), lambda m: _flow(m.predicted)),
-    Row("connections", lambda m: words.count(m.connections), lambda m: words.count(m.clients)),
+    Row("connections", lambda m: words.count(m.connections), lambda m: _connections(m)),
     Row("connections held", lambda m: _held(m.held_connections), _said("held_connections", words.count)),
     Row("server CPU", lambda m: _milliseconds(m.server_cpu_s), _said("server_cpu_s", _milliseconds)),
     Row(
@@ -139,6 +141,11 @@ ROWS = (
         _said("server_rss_bytes", words.mebibytes),
     ),
 )
+
+
+def _connections(run: Run) -> str:
+    """Return one for each client, unless theory does not know how many are open: they were cut, and came again."""
+    return words.UNKNOWN if math.isnan(run.predicted.held_connections) else words.count(run.clients)
 
 
 def _held(connections: int | None) -> str:
@@ -169,6 +176,7 @@ def title(runs: Sequence[Run]) -> str:
         f"{words.count(first.clients)} client{'' if first.clients == 1 else 's'}, {first.duration_s:g} s, polls "
         f"every {first.interval_s:g} s, {updates} ({first.schedule.kind}, "
         f"{words.number(first.schedule.rate_per_s)} a second)"
+        + (f", through a line with {first.line or 'no fault'}" if first.line is not None else "")
     )
 
 

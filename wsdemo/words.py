@@ -38,7 +38,9 @@ def count(value: float) -> str:
 
 
 def share(value: float, places: int = 1) -> str:
-    """Return a share of 1 in per cent: "84.4%"; none and all are said without decimals."""
+    """Return a share of 1 in per cent: "84.4%"; none and all are said without decimals; `UNKNOWN` where it is none."""
+    if math.isnan(value):
+        return UNKNOWN
     return f"{value:.0%}" if value in (0, 1) else f"{value:.{places}%}"
 
 

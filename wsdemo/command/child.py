@@ -62,6 +62,13 @@ def _legs(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     return legs.run_child, serve.new_event_loop()
 
 
+def _line(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
+    from wsdemo import serve
+    from wsdemo.processes import lines
+
+    return lines.run_child, serve.new_event_loop()
+
+
 def _live(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     from wsdemo import serve
     from wsdemo.live import server
@@ -80,6 +87,7 @@ KINDS = {
     "clients": _clients,
     "rehearsal": _rehearsal,
     "legs": _legs,
+    "line": _line,
     "live": _live,
     "echo": _echo,
 }

@@ -14,6 +14,7 @@ from wsdemo import workload
 from wsdemo.command.options import add_pace, add_schedule, pace, schedule
 from wsdemo.command.output import complain, encodable, whole_file
 from wsdemo.command.running import heed_ctrl_c
+from wsdemo.line.spoken import WORDS
 from wsdemo.transports import TRANSPORTS
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ def add(jobs: Jobs) -> None:
     )
     add_schedule(command)
     add_pace(command)
+    command.add_argument(
+        "--line",
+        metavar="WORDS",
+        help="measure through a line that is bad, such as delay=50ms,cut=3s; its words are the options of the job"
+        f" line: {', '.join(WORDS)}. Delay, jitter and bandwidth hold from the start, the rest from when the clock"
+        " starts; predictions know the delay, and say what they cannot know",
+    )
     for name, kind, default, metavar, words in (
         ("--interval", float, workload.DEFAULT_INTERVAL_S, "T", "seconds between two polls of one client"),
         ("--clients", int, workload.DEFAULT_CLIENTS, "N", "how many clients"),
@@ -69,6 +77,7 @@ def run(options: argparse.Namespace) -> None:
             interval_s=options.interval,
             duration_s=options.duration,
             pace=pace(options, plays),
+            line=options.line,
         )
     )
     try:

@@ -80,7 +80,7 @@ async def _follow(orders: AsyncIterator[Any], start: asyncio.Future[int]) -> Non
 
 
 async def _work(job: ClientsJob, start: asyncio.Future[int]) -> None:
-    delay_s = await _one_way_delay(job["host"], job["probe_port"])
+    delay_s = await _one_way_delay(job["host"], job["probe_port"], job.get("probes", PROBES))
     hear = TRANSPORTS[job["transport"]].module().hear
     hold_s = job.get("hold_s", DEFAULT_PACE.hold_s)
     readers = [
@@ -119,7 +119,7 @@ async def _work(job: ClientsJob, start: asyncio.Future[int]) -> None:
 async def _until_the_end(job: ClientsJob, t0_ns: int, readers: list[Reader], tasks: list[asyncio.Task[None]]) -> None:
     """Wait for the end of the run and for clients that are behind, then hang up; raise the failure of any client."""
     end_ns = t0_ns + round((job["duration_s"] + job["interval_s"]) * 1e9)
-    await asyncio.sleep((end_ns - time.perf_counter_ns()) / 1e9 + GRACE_S)
+    await asyncio.sleep((end_ns - time.perf_counter_ns()) / 1e9 + job.get("grace_s", GRACE_S))
     late = [task for task, reader in zip(tasks, readers, strict=True) if reader.polling]
     if late:
         await asyncio.wait(late, timeout=OVERTIME_S)
@@ -147,9 +147,9 @@ async def _opened(readers: list[Reader]) -> None:
         await reader.is_open.wait()
 
 
-async def _one_way_delay(host: str, port: int) -> float:
+async def _one_way_delay(host: str, port: int, probes: int) -> float:
     """Return the median one-way delay of the bare line, in seconds."""
-    return statistics.median(await one_way_delays(host, port, PROBES))
+    return statistics.median(await one_way_delays(host, port, probes))
 
 
 async def one_way_delays(host: str, port: int, probes: int, pause_s: float = 0.0) -> list[float]:

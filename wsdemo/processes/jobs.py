@@ -10,7 +10,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from wsdemo.meter import Counters as Counters
 
-Kind = Literal["server", "clients", "rehearsal", "legs", "live", "echo"]
+Kind = Literal["server", "clients", "rehearsal", "legs", "line", "live", "echo"]
 
 
 class ServerJob(TypedDict):
@@ -62,7 +62,8 @@ class ClientsJob(TypedDict):
     """What a process of clients is to do.
 
     probe_port: of a plain TCP echo on the server's host; phases_s: the first poll of each client: as many clients as
-    phases; hold_s: how long the server holds a long poll. The rest as for `Workload`.
+    phases; hold_s: how long the server holds a long poll; probes: how often the bare line is probed; grace_s: how long
+    after the end the last news may take. The rest as for `Workload`.
     """
 
     transport: str
@@ -73,6 +74,8 @@ class ClientsJob(TypedDict):
     duration_s: float
     phases_s: list[float]
     hold_s: NotRequired[float]
+    probes: NotRequired[int]
+    grace_s: NotRequired[float]
 
 
 class ClientsReady(TypedDict):
@@ -159,6 +162,35 @@ class LegsSeen(TypedDict):
     """Its last answer: `(seq, wake_s, write_s)` of each update, see `legs.Legs`."""
 
     legs: list[tuple[int, float, float]]
+
+
+class LineJob(TypedDict):
+    """What a line is to do: lead to these ports, each from a port of its own. steady: the words of how, at first."""
+
+    to_ports: list[int]
+    steady: str
+
+
+class LineAbout(TypedDict):
+    """A line's first answer: where clients go instead, in the order of the ports it leads to."""
+
+    ports: list[int]
+
+
+class LineOrder(TypedDict):
+    """The order to have another fault, in words, from a moment of `time.perf_counter_ns()` on."""
+
+    at_ns: int
+    fault: str
+
+
+class LineDid(TypedDict):
+    """A line's answer to every order: the fields of `line.Did`."""
+
+    counts: dict[str, int]
+    events: list[dict[str, Any]]
+    bytes_up: int
+    bytes_down: int
 
 
 class EchoJob(TypedDict):

@@ -37,6 +37,7 @@ from wsdemo.theory.rows import Prediction as Prediction
 from wsdemo.theory.rows import long_polling as long_polling
 from wsdemo.theory.rows import polling as polling
 from wsdemo.theory.rows import push as push
+from wsdemo.theory.rows import unforeseen as unforeseen
 from wsdemo.theory.walks import ConflatedWalk as ConflatedWalk
 from wsdemo.theory.walks import LongPollsWalk as LongPollsWalk
 from wsdemo.theory.walks import PollsWalk as PollsWalk

@@ -27,6 +27,18 @@ class Both:
 
 
 @dataclass(frozen=True)
+class Lag:
+    """What a line adds to every way, by what it was told: in the mean up_s to a question, down_s to what has news.
+
+    jitter_s: between its soonest and its latest. Seconds.
+    """
+
+    up_s: float = 0.0
+    down_s: float = 0.0
+    jitter_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Round:
     """One round of a push: first_s, the latency of a single reader, and further_s, what each further one adds.
 
@@ -65,7 +77,8 @@ class Calibration:
     poll's due time to its news, as `(median, p95)`.
     opening: bytes of one reader's opening; silent: of an exchange without news; news: of one with news, or a message,
     without the updates themselves. poll_cpu_s: server CPU of a poll by polls a second; update_cpu_s, message_cpu_s: of
-    an update, and of it to each reader. rss_bytes, reader_bytes: memory of the server, and of each reader.
+    an update, and of it to each reader. rss_bytes, reader_bytes: memory of the server, and of each reader. lag: what a
+    line adds, which was not tried but is known.
     """
 
     delay_s: float
@@ -82,6 +95,7 @@ class Calibration:
     poll_cpu_s: tuple[tuple[float, float], ...] = ()
     update_cpu_s: float = math.nan
     message_cpu_s: float = math.nan
+    lag: Lag = Lag()
 
     def push_latency_s(self, readers: int, share: float = 0.5) -> tuple[float, float]:
         """Return the latency of a push to so many readers, and how far the rehearsal says that it may be off, seconds.
@@ -94,7 +108,8 @@ class Calibration:
         if share > 0.5:  # what delays a whole update is in the first reader's own quantile
             middle += max(0.0, _quantile(self.few_s, min(share, 0.95)))
         off_s = _quantile(strayed, 0.9 if share <= 0.5 else 1.0)
-        return middle, max(2 * (max(found) - min(found)), LEAST_BAND * middle, off_s)
+        within_s = max(2 * (max(found) - min(found)), LEAST_BAND * middle, off_s) + self.lag.jitter_s / 2
+        return middle + self.lag.down_s + (share - 0.5) * self.lag.jitter_s, within_s
 
     def push_mean_s(self, readers: int, updates: int) -> tuple[float, float]:
         """Return the mean latency, and how far it may be off, seconds.

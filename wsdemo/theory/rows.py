@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from wsdemo.theory.calibration import Both, Calibration
+from wsdemo.theory.calibration import Both, Calibration, Lag
 from wsdemo.theory.closed import latency_mean, wasted_fraction, wasted_fraction_given
 from wsdemo.theory.walks import PollsWalk, Walk, conflated, long_polls, polls
 from wsdemo.workload import DEFAULT_PACE, Pace, Workload, phases, polls_due
@@ -25,6 +25,11 @@ GOODBYE_BYTES = 8
 """What a client that leaves may say at the end: a WebSocket's close frame, masked (RFC 6455, section 5.5.1)."""
 _NEAR_S = 0.005
 """So late a poll may be on any machine, even one that did nothing else when it was tried."""
+_LOST: Mapping[str, float | None] = {
+    **dict.fromkeys(("requests", "wasted", "wasted_fraction", "latency_mean_s", "held_connections"), math.nan),
+    **dict.fromkeys(("latency_p50_s", "latency_p95_s", "latency_p99_s")),
+    **dict.fromkeys(("bytes_sent", "bytes_received", "server_cpu_s")),
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Prediction:
     wasted_fraction_poisson: float
     deliveries: int
     latency_mean_s: float
-    held_connections: int
+    held_connections: float
     latency_p50_s: float | None = None
     latency_p95_s: float | None = None
     latency_p99_s: float | None = None
@@ -62,16 +67,20 @@ def polling(work: Workload, delay_s: float, found: Calibration | None = None, pa
     for a single client too; wasted_fraction is the mean over all phases.
     """
     fraction = wasted_fraction_given(work.at_s, work.interval_s, work.duration_s)
-    # To the server and back: where the machine was tried, half of a poll's whole way each.
+    # To the server and back: where the machine was tried, half of a poll's whole way each, and a line's own lag.
     there_s, latest_s = (delay_s, delay_s) if found is None else (found.way_s[0] / 2, found.way_s[1])
-    soonest, walk, latest = (_polled(work, late_s) for late_s in (0.0, there_s, max(there_s, latest_s, _NEAR_S)))
+    lag = Lag() if found is None else found.lag
+    moments = (0.0, there_s, max(there_s, latest_s, _NEAR_S))
+    spread = (max(-lag.jitter_s / 2, -lag.up_s), 0.0, lag.jitter_s / 2)
+    soonest, walk, latest = (_polled(work, sum(late)) for late in zip(moments, spread, [lag.up_s] * 3, strict=True))
+    back_s = there_s + lag.down_s
     prediction = Prediction(
         requests=polls_due(work.clients, work.interval_s, work.duration_s),
         wasted=walk.wasted,
         wasted_fraction=fraction,
         wasted_fraction_poisson=wasted_fraction(work.rate_per_s, work.interval_s),
         deliveries=work.clients * len(work.at_s),
-        latency_mean_s=(latency_mean(work.interval_s) if walk.mean_s is None else walk.mean_s) + there_s,
+        latency_mean_s=(latency_mean(work.interval_s) if walk.mean_s is None else walk.mean_s) + back_s,
         held_connections=work.clients,
         within={
             "wasted": max(abs(walk.wasted - other.wasted) for other in (soonest, latest)) + 1,
@@ -80,7 +89,7 @@ def polling(work: Workload, delay_s: float, found: Calibration | None = None, pa
             "wasted_fraction": len(work.at_s) / max(1, polls_due(work.clients, work.interval_s, work.duration_s)),
         },
     )
-    prediction = _waits(prediction, walk, (soonest, latest), there_s)
+    prediction = _waits(prediction, walk, (soonest, latest), back_s)
     if found is None:
         return _unpriced(prediction)
     answers = walk.useful + walk.late_answers
@@ -129,8 +138,15 @@ def long_polling(
     the next one. A transit is `d`, or, where the machine was tried, half of what it takes to answer all readers. A run
     that ends inside a held request wastes nothing. Source: RFC 6202 section 2.2.
     """
-    transit_s = delay_s if found is None else max(delay_s, found.push_latency_s(work.clients, 1.0)[0] / 2)
-    walk = long_polls(work.at_s, work.duration_s, pace.hold_s, transit_s, work.duration_s + work.interval_s)
+    transit_s = soonest_s = delay_s
+    if found is not None:
+        lag_s = (found.lag.up_s + found.lag.down_s) / 2
+        most_s = replace(found, lag=Lag()).push_latency_s(work.clients, 1.0)[0]
+        soonest_s, transit_s = found.delay_s + lag_s, max(found.delay_s, most_s / 2) + lag_s
+    walk, soonest = (
+        long_polls(work.at_s, work.duration_s, pace.hold_s, one_s, work.duration_s + work.interval_s)
+        for one_s in (transit_s, soonest_s)
+    )
     requests = work.clients * walk.requests
     wait_s = walk.mean_s or 0.0
     prediction = Prediction(
@@ -146,9 +162,40 @@ def long_polling(
     if found is None:
         return _unpriced(prediction)
     prediction = _pushed(prediction, work, found, walk)
+    if found.lag != Lag():
+        prediction = _widened(prediction, walk, soonest)
     answers = work.clients * walk.answers
     cpu_s = _push_cpu_s(walk.answers, work, found)
     return _priced(prediction, work, found, work.clients * walk.timeouts, answers, cpu_s, held=work.clients)
+
+
+def _widened(prediction: Prediction, walk: Walk, other: Walk) -> Prediction:
+    """Return the prediction with what two walks of one run differ in as a further tolerance of its latency.
+
+    Behind a slow line many updates wait for the next question, and how long depends on how late that is, to the hair.
+    """
+    if not walk.deliveries or not other.deliveries:
+        return prediction
+    off = {
+        name: abs((walk.quantile_s(share) or 0.0) - (other.quantile_s(share) or 0.0))
+        for name, share in (("latency_p50_s", 0.5), ("latency_p95_s", 0.95))
+    }
+    off["latency_mean_s"] = abs((walk.mean_s or 0.0) - (other.mean_s or 0.0))
+    return replace(prediction, within={name: within + off.get(name, 0.0) for name, within in prediction.within.items()})
+
+
+def unforeseen(prediction: Prediction, reason: str, keep: Sequence[str] = ()) -> Prediction:
+    """Return the prediction without the numbers that what befalls the line makes unforeseeable, and with the reason.
+
+    keep: the fields that it does not touch. Where a field has to have a number, it is NaN.
+    """
+    lost = {name: value for name, value in _LOST.items() if name not in keep}
+    return replace(
+        prediction,
+        **lost,  # type: ignore[arg-type]
+        within={name: value for name, value in prediction.within.items() if name not in lost},
+        reasons=dict(prediction.reasons) | dict.fromkeys(lost, reason),
+    )
 
 
 def _waits(prediction: Prediction, walk: Walk, others: Sequence[Walk], back_s: float) -> Prediction:
