@@ -204,7 +204,9 @@ async def _settle() -> None:
     loop = asyncio.get_running_loop()
     known = set(loop._transports.values())
     for one in gc.get_objects():
-        if isinstance(one, _SelectorTransport) and one._loop is loop and one not in known and one._sock is not None:
+        # By its type: to ask a weak proxy what it is would raise where its object has gone.
+        ours = issubclass(type(one), _SelectorTransport) and one._loop is loop
+        if ours and one not in known and one._sock is not None:
             sock, one._sock = one._sock, None
             sock.close()
     for transport in known:
