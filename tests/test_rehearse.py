@@ -97,8 +97,8 @@ def test_a_rehearsal_is_kept_for_the_session(monkeypatch):
     """The machine stays the same; and two transports are two. Runs that start at once wait for one rehearsal."""
     tried = []
 
-    async def once(row, progress):
-        tried.append(row.name)
+    async def once(row, progress, line):
+        tried.append(f"{row.name} through a line" if line else row.name)
         await asyncio.sleep(0)
         return FOUND
 
@@ -112,6 +112,8 @@ def test_a_rehearsal_is_kept_for_the_session(monkeypatch):
     asyncio.run(scenario())
     asyncio.run(scenario())
     assert tried == ["sse", "websocket"]
+    asyncio.run(rehearse(TRANSPORTS["sse"], line=True, progress=False))
+    assert tried[2:] == ["sse through a line"]  # which takes something itself
 
 
 def test_updates_have_the_size_at_which_they_are_sent():

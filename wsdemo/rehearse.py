@@ -54,7 +54,7 @@ async def rehearse(row: Transport, *, line: bool = False, progress: bool = True)
     async with _in_turn.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
         key = f"{row.name} through a line" if line else row.name
         if key not in _kept:
-            _kept[key] = await _tried(row, line, progress)
+            _kept[key] = await _tried(row, progress, line)
     return _kept[key]
 
 
@@ -205,7 +205,7 @@ class _Rehearsal:
         return sum(sizes[seq - 1] for seq, _, _ in one.heard)
 
 
-async def _tried(row: Transport, line: bool, progress: bool) -> Calibration:
+async def _tried(row: Transport, progress: bool, line: bool) -> Calibration:
     rehearsal = _Rehearsal(row, line)
     asks = row.habit == "asks"
     scenes = 3 if asks else 3 * ROUNDS + 1
