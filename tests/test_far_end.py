@@ -51,7 +51,7 @@ def pauses(monkeypatch):
     """Note `(attempt, at_least_s)` of each wait instead of waiting."""
     noted = []
 
-    async def pause(attempt, longest_s=0, *, at_least_s=0.0):
+    async def pause(attempt, *, at_least_s=0.0, **_):
         noted.append((attempt, at_least_s))
         await asyncio.sleep(0.001)
 
@@ -530,7 +530,7 @@ def test_a_connection_that_stood_for_long_was_in_order(monkeypatch):
     class Clock:
         monotonic = staticmethod(lambda: now[0])
 
-    async def pause(attempt, longest_s=0, *, at_least_s=0.0):
+    async def pause(attempt, **_):
         noted.append(attempt)
 
     monkeypatch.setattr(far_end, "time", Clock)

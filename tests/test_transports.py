@@ -1201,7 +1201,7 @@ def test_after_a_success_the_waits_begin_anew(name, monkeypatch):
     """Each attempt in a row waits longer than the one before; a server that was there in between has ended the row."""
     attempts, heard = [], []
 
-    async def pause(attempt, *, at_least_s):
+    async def pause(attempt, **_):
         attempts.append(attempt)
         await asyncio.sleep(0.01)
 

@@ -14,10 +14,12 @@ The rooms in their order; each knows only those above it, which a test proves.
     beats           even times, and the least time between two messages
     position        a reader's place in a log, as a request says it
     feed            Feed: plays a schedule, keeps a log, answers what came after seq n
+    returns         how readers come back after a break, and what a server says to that
     far_end         whatever is at the other end of hear, judged by one rule
     reader          Reader: one client's position, timetable and tally
     guard           who may ask: the rules of Host and Origin
     door            how many connections are let in, and which of them must go
+    leaving         how a server says goodbye: at once, or one by one over a time
     segments        TCP segments, and what the line carries besides the payload
     meter, limits   bytes at the sockets; open files
     loops           event loops whose timers wake in time

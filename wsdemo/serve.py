@@ -8,17 +8,19 @@ import gc
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard, Terminal, names_of, warn_public
+from wsdemo.leaving import Leaving
 from wsdemo.limits import allow_connections, fitting
 from wsdemo.loops import PromptSelector, trim_slack
 from wsdemo.meter import Meter, listen
 from wsdemo.processes.children import Child, say
 from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Stall, Start
 from wsdemo.processes.stalls import Watch
+from wsdemo.returns import Arrivals
 from wsdemo.tasks import background, keep_one
 from wsdemo.transports import find, paces_of
 from wsdemo.updates import Schedule, every, from_recipe
@@ -46,6 +48,14 @@ class Served:
     meters: dict[str, Meter]
     urls: dict[str, str]
     ports: dict[str, int]
+    leaving: list[Leaving] = field(default_factory=list)
+
+    async def drain(self, over_s: float) -> None:
+        """Listen no more, and send the readers away one by one over so many seconds; see `leaving`.
+
+        The next server can have the port at once, and they resume there. Raises ValueError for what is no time.
+        """
+        await asyncio.gather(*(leaving.drain(over_s) for leaving in self.leaving))
 
     def about(self) -> ServerAbout:
         return {"urls": self.urls, "ports": self.ports, "t0_ns": self.feed.t0_ns, "epoch": self.feed.epoch}
@@ -85,6 +95,7 @@ async def serving(
         for number, (transport, own) in enumerate(zip(transports, paces_of(transports, pace), strict=True)):
             sock = stack.enter_context(listen(served.meters[transport.name], host, port + number if port else 0))
             served.ports[transport.name] = sock.getsockname()[1]
+            served.leaving.append(sock.leaving)
             served.urls[transport.name] = transport.url(served.ports[transport.name], names_of(host)[0])
             await stack.enter_async_context(transport.module().serve(feed, sock, guard, own))
         if not hold:
@@ -135,11 +146,15 @@ async def run_child(job: ServerJob, orders: AsyncIterator[Any]) -> None:
                 gc.disable()
                 served.feed.start(order["start_ns"])
                 watch.start()
+            if "drain_s" in order:
+                await served.drain(order["drain_s"])
             counters: ServerCounters = {
                 "meters": {name: meter.snapshot() for name, meter in served.meters.items()},
                 "seq": served.feed.seq,
                 "stalls": watch.stalls,
             }
+            if "arrivals" in order:
+                counters["arrivals"] = {name: list(meter.arrivals.at_ns) for name, meter in served.meters.items()}
             say(counters)
 
 
@@ -239,6 +254,20 @@ class Server:
     async def stalls(self) -> list[Stall]:
         """Return when the server stood still since `begin`; see `stalls.Watch`."""
         return (await self.look())["stalls"]
+
+    async def arrivals(self, name: str | None = None) -> Arrivals:
+        """Return when the connections of one transport came: a storm, with its `series` and its `peak`."""
+        answer = await self._ask({"arrivals": True})
+        return Arrivals(answer["arrivals"][name or self.names[0]])
+
+    async def drain(self, over_s: float) -> None:
+        """Let the server listen no more and send its readers away one by one over so many seconds; see `leaving`.
+
+        Returns when they are gone. The process goes on until `stop`. Raises ValueError for what is no time.
+        """
+        if not 0 <= over_s < float("inf"):
+            raise ValueError(f"a drain takes a number of seconds from 0 on, not {over_s!r}")
+        await self._ask({"drain_s": over_s})
 
     async def stop(self) -> None:
         """End the process and wait until it is gone. Stopping again changes nothing."""

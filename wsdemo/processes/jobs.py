@@ -47,11 +47,15 @@ Stall = tuple[int, float]
 
 
 class ServerCounters(TypedDict):
-    """A server's answer to every order: the counters of each transport, its feed's seq, its stalls since `Start`."""
+    """A server's answer to every order: the counters of each transport, its feed's seq, its stalls since `Start`.
+
+    arrivals: when the connections of each transport came, of `time.perf_counter_ns()`, for whoever asks for them.
+    """
 
     meters: dict[str, Counters]
     seq: int
     stalls: list[Stall]
+    arrivals: NotRequired[dict[str, list[int]]]
 
 
 class ClientsJob(TypedDict):

@@ -23,6 +23,7 @@ from wsdemo.far_end import Message, NotOurs, Reply, Trouble, answer_in
 from wsdemo.feed import MAX_MESSAGE_BYTES, Answer, Feed, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
+from wsdemo.returns import RETRY_AFTER_S
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -57,7 +58,10 @@ async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Gu
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         sock.meter.requests += 1
         answer = answer_at_the_door(request, guard, sock.place(request.transport))
-        return await handler(request) if answer is None else answer
+        response = await handler(request) if answer is None else answer
+        if sock.leaving.has_begun:  # the next question goes to the next server
+            response.force_close()
+        return response
 
     app = web.Application(middlewares=[guarded])
     app.on_response_prepare.append(permit(guard))
@@ -74,9 +78,12 @@ async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Gu
     await runner.setup()
     sock.door.keep(guard)
     try:
-        await web.SockSite(runner, sock, backlog=1024).start()
+        site = web.SockSite(runner, sock, backlog=1024)
+        await site.start()
+        sock.leaving.stop_listening = site.stop
         yield
     finally:
+        await sock.leaving.stop()
         await runner.cleanup()
         sock.door.shut()
 
@@ -85,6 +92,8 @@ def answer_at_the_door(request: web.Request, guard: Guard, place: int) -> web.Re
     """Return the answer to a request that does not come in: a refusal, or a browser's question whether it may ask."""
     if (refusal := guard.refusal(request.headers, place)) is not None:
         response = web.json_response({"error": refusal.reason}, status=refusal.status)
+        if refusal.status == 503:
+            response.headers["Retry-After"] = str(RETRY_AFTER_S)
         response.force_close()  # who was refused makes room for others
         return response
     wrong = request.match_info.http_exception  # None where there is a handler

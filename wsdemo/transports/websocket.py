@@ -29,6 +29,7 @@ from wsdemo.feed import AT_A_TIME, MAX_MESSAGE_BYTES, Feed, News, Position, read
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
+from wsdemo.returns import RETRY_AFTER_S, Goodbye, told
 from wsdemo.tasks import background
 from wsdemo.transports.habits import streamed
 from wsdemo.workload import DEFAULT_PACE, Pace
@@ -81,7 +82,10 @@ class Push:
         try:
             address = urlsplit(request.path)
             if (refusal := self._guard.refusal(request.headers, connection.place)) is not None:
-                return connection.respond(HTTPStatus(refusal.status), refusal.reason + "\n")
+                answer = connection.respond(HTTPStatus(refusal.status), refusal.reason + "\n")
+                if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+                return answer
             position = read_position(parse_qsl(address.query, keep_blank_values=True))
         except ValueError as error:  # also: what is no address
             return connection.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
@@ -108,7 +112,7 @@ class Push:
         """Send what this reader missed, waiting for it alone, so that a long log needs no large buffer."""
         answer = self._feed.since(*self._positions[connection])
         seq = answer.seq
-        await connection.send(json.dumps(answer.position()))
+        await connection.send(json.dumps(answer.position() | told(self._meter)))
         while answer.news:
             for number, news in enumerate(answer.news, 1):
                 await connection.send(news.text())
@@ -168,7 +172,7 @@ class _Subscription:
         except NotOurs as error:
             raise Trouble(Reply(101, "a WebSocket message", error.body)) from error
         except (OSError, websockets.WebSocketException) as error:
-            raise Trouble(Reply(101, "a WebSocket", str(error).encode())) from error
+            raise Trouble(Reply(101, "a WebSocket", str(error).encode()), _goodbye(error)) from error
 
     async def close(self) -> None:
         # Not left to the library's `async with`, which calls leaving within its block an internal error (1011).
@@ -179,6 +183,12 @@ class _Subscription:
             except asyncio.CancelledError:  # no patience for the answer; the goodbye is on its way
                 connection.transport.abort()
                 raise
+
+
+def _goodbye(error: Exception) -> Goodbye | None:
+    """Return what the far end said as it left, None where it said nothing."""
+    said = error.rcvd if isinstance(error, websockets.ConnectionClosed) else None
+    return Goodbye.read(said.code, said.reason) if said is not None else None
 
 
 async def _open(address: str) -> ClientConnection:
