@@ -138,13 +138,8 @@ async def websocket_server(
     sock.door.keep(guard, open_timeout_s, keepalive_s)
     connection: Any = partial(Connection, sock, open_ones, keepalive_s)  # to the library any callable will do
     checked: Any = check  # all its connections are ours
-
-    async def attended(connection: Any) -> None:
-        with sock.leaving.attending(partial(_say_goodbye, connection)):
-            await attend(connection)
-
     async with serve_websocket(
-        attended,
+        _attending(attend, sock),
         sock=sock,
         process_request=checked,
         create_connection=connection,
@@ -159,11 +154,26 @@ async def websocket_server(
             yield
         finally:
             await sock.leaving.stop()
-            # The library would wait for those that never asked for anything, such as the spare connections that
-            # browsers keep, and for those that do not read what was said to them.
-            for connection in list(open_ones):
-                if connection.request is None or connection.transport.get_write_buffer_size():
-                    connection.transport.abort()
+            _drop_the_mute(open_ones)
+
+
+def _attending(attend: Callable[[Any], Awaitable[None]], sock: MeteredSocket) -> Callable[[Any], Awaitable[None]]:
+    """Return the handler that also has each reader told when the server leaves."""
+
+    async def attended(connection: Any) -> None:
+        with sock.leaving.attending(partial(_say_goodbye, connection)):
+            await attend(connection)
+
+    return attended
+
+
+def _drop_the_mute(open_ones: set[Connection]) -> None:
+    """Abort whom the library would wait for: those that never asked, such as the spare connections that browsers keep,
+    and those that do not read what was said to them.
+    """
+    for connection in list(open_ones):
+        if connection.request is None or connection.transport.get_write_buffer_size():
+            connection.transport.abort()
 
 
 async def _say_goodbye(connection: Connection, goodbye: Goodbye) -> None:

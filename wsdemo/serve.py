@@ -133,6 +133,7 @@ async def run_child(job: ServerJob, orders: AsyncIterator[Any]) -> None:
             max_connections=job["max_connections"],
             hold=job["hold"],
             pace=Pace(**job["pace"]),
+            port=job["port"],
         ) as served,
         await asyncio.start_server(_echo, "127.0.0.1", 0) as probe,
     ):
@@ -181,6 +182,7 @@ class Server:
         hold: bool = False,
         max_connections: int | None = None,
         pace: Pace = DEFAULT_PACE,
+        port: int = 0,
     ):
         self.names = tuple(transport.name for transport in find(names))
         self._job: ServerJob = {
@@ -190,6 +192,7 @@ class Server:
             "hold": hold,
             "max_connections": most_connections(len(self.names)) if max_connections is None else max_connections,
             "pace": asdict(pace),
+            "port": port,
         }
         self._child: Child | None = None
         self._starting = asyncio.Lock()

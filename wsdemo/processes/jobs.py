@@ -16,7 +16,7 @@ Kind = Literal["server", "clients", "rehearsal", "live", "echo"]
 class ServerJob(TypedDict):
     """What a server is to do. schedule: a `Schedule.recipe`; hold: whether the feed waits for `Start`.
 
-    pace: the fields of a `workload.Pace`.
+    pace: the fields of a `workload.Pace`; port: of the first transport, 0 for any that is free.
     """
 
     transports: list[str]
@@ -25,6 +25,7 @@ class ServerJob(TypedDict):
     hold: bool
     max_connections: int
     pace: dict[str, Any]
+    port: int
 
 
 class ServerAbout(TypedDict):
