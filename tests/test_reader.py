@@ -158,7 +158,7 @@ def test_pauses_grow_are_jittered_and_bounded(monkeypatch):
 
     asyncio.run(scenario())
     for attempt in range(20):
-        longest = min(10.0, 0.1 * 2 ** max(0, attempt - 1))
+        longest = min(10.0, 0.2 * 2 ** max(0, attempt - 1))
         mine = waits[attempt::20]
         assert 0 <= min(mine) < longest / 2 < max(mine) <= longest  # full jitter: from nothing on
         assert len(set(mine)) > 90

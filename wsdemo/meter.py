@@ -80,7 +80,7 @@ class Meter:
 
     def opened(self, sock: socket.socket | None) -> None:
         """Count a connection; sock: its own, None where the event loop keeps that to itself."""
-        self.arrivals.note()
+        self.arrivals.note(self.requests)
         self.connections += 1
         self.open_now += 1
         if sock is None:

@@ -32,9 +32,9 @@ from typing import Any, Literal, Protocol
 
 HANDSHAKE_S = 0.001
 """What a return costs a server's processor at the least: handshake, position, what was missed. With TLS it is more."""
-SLACK = 2.0
-"""Readers spread over so many times N * h: half of the processor is for those who are there."""
-LEAST_SPREAD_S = 0.1
+SLACK = 4.0
+"""Readers spread over so many times N * h: a quarter of the processor for those who come, and room for chance."""
+LEAST_SPREAD_S = 0.2
 """Spread of a server that says none: fifty readers are no storm."""
 MOST_SPREAD_S = 300.0
 """A server that asks for more is not believed."""
@@ -44,7 +44,12 @@ LONGEST_WAIT_S = 10.0
 """What waits grow to, where `spread_s` is not longer."""
 RETRY_AFTER_S = 1
 """What a full server asks for (`Retry-After`): it has answered with 503 before a handshake, which costs it least."""
+MOST_HANDSHAKE_S = 0.005
+"""No handshake of ours takes more, with TLS on a slow machine, either: what seems to is other work."""
+ENOUGH = 50
+"""So many questions within a second or two say what one costs."""
 MOST_ARRIVALS = 20_000
+"""How many moments a server keeps."""
 
 Break = Literal["cut", "told", "gone"]
 """How an attempt ended: the line broke, a goodbye said within what time to return, or nobody is there or has time."""
@@ -157,19 +162,25 @@ class Arrivals:
     def __init__(self, at_ns: Iterable[int] = ()) -> None:
         self.at_ns: deque[int] = deque(at_ns, MOST_ARRIVALS)
         self.handshake_s = HANDSHAKE_S
-        self._since_ns, self._since_cpu_s, self._since_count = 0, 0.0, 0
+        self._least_s = MOST_HANDSHAKE_S
+        self._window: tuple[int, float, int] | None = None
+        self._count = 0
 
-    def note(self) -> None:
-        """Count a connection that comes now."""
-        now_ns = time.perf_counter_ns()
+    def note(self, requests: int = 0) -> None:
+        """Count a connection that comes now. requests: how many were answered until now, by whatever connection.
+
+        Where many came within a second or two, what each took of the processor is learnt from it: all that the process
+        has used, by what was asked. Other work is in there, too, so the least of it is nearest the truth.
+        """
+        now_ns, self._count = time.perf_counter_ns(), self._count + 1
         self.at_ns.append(now_ns)
-        self._since_count += 1
-        if (passed_ns := now_ns - self._since_ns) >= 10**9:
-            cpu_s = time.process_time()
-            if self._since_ns and passed_ns <= 2 * 10**9 and self._since_count >= 50:
-                # Whatever else it did is in there, too, so that this is never too little.
-                self.handshake_s = max(HANDSHAKE_S, min(0.1, (cpu_s - self._since_cpu_s) / self._since_count))
-            self._since_ns, self._since_cpu_s, self._since_count = now_ns, cpu_s, 0
+        if self._window is not None and now_ns - self._window[0] < 10**9:
+            return
+        cpu_s, asked = time.process_time(), max(self._count, requests)
+        if self._window is not None and now_ns - self._window[0] < 2 * 10**9 and asked - self._window[2] >= ENOUGH:
+            self._least_s = min(self._least_s, (cpu_s - self._window[1]) / (asked - self._window[2]))
+            self.handshake_s = max(HANDSHAKE_S, self._least_s)
+        self._window = now_ns, cpu_s, asked
 
     def series(self, t0_ns: int, seconds: float, step_s: float = 0.1) -> list[tuple[float, int]]:
         """Return `(start_s, connections)` of each step of `seconds` after `t0_ns`, those without any, too."""
