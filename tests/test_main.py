@@ -498,6 +498,8 @@ REFUSED = {
     "a server for nobody": (["serve", "polling", "--max-connections", "0"], "at least 1"),
     "serving a rate of the earthquakes": (["serve", "polling", "--rate", "1"], "--speed"),
     "serving for no time": (["serve", "polling", "--duration", "0"], "--duration"),
+    "a drain that takes less than no time": (["serve", "polling", "--drain", "-1"], "--drain"),
+    "a drain of the echo server": (["serve", "echo", "--drain", "1"], "echo"),
     "allowing no origin": (["serve", "polling", "--allow-origin", "localhost"], "http://127.0.0.1:5500"),
     "allowing every origin to the echo": (["serve", "echo", "--allow-origin", "*"], "scheme, host and port"),
     "allowing a page's address to the live page": (["live", "--allow-origin", "http://a/page.html"], "scheme, host"),
@@ -933,12 +935,13 @@ def test_what_serve_is_told_reaches_the_server(monkeypatch):
     where = ["--host", "localhost", "--port", "8000", "--allow-host", "a.example", "--allow-host", "b.example"]
     where += ["--allow-origin", "null", "--allow-origin", "http://127.0.0.1:5500"]
     what = ["--schedule", "every", "--rate", "4", "--duration", "5", "--max-connections", "7"]
-    what += ["--scale-heartbeats", "10", "--at-most-every", "0.5"]
+    what += ["--scale-heartbeats", "10", "--at-most-every", "0.5", "--drain", "3"]
     command_line.main(["serve", "sse", "polling", *where, *what])
     assert told == {
         "names": ["sse", "polling"],
         "schedule": every(0.25),
         "duration_s": 5.0,
+        "drain_s": 3.0,
         "host": "localhost",
         "port": 8000,
         "max_connections": 7,

@@ -145,6 +145,9 @@ class Door:
 
     def let_in(self, sock: socket.socket) -> Guest:
         guest = Guest(sock, len(self._inside) + 1, self)
+        if self._guard is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            # An answer that nobody acknowledges: without this Linux tries for a quarter of an hour (RFC 5482).
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self._patience_s * 1000))
         self._inside[sock.fileno()] = guest
         if self._guard is not None:
             self._to_ask[guest] = None

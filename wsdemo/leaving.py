@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -91,3 +93,20 @@ class Leaving:
             task: asyncio.Task[object] = asyncio.get_running_loop().create_task(saying)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+
+async def until_told(drain_s: float | None) -> None:
+    """Wait for SIGTERM, for ever if nobody is to drain; a second one cancels whoever waits, and so ends the drain."""
+    told, task = asyncio.Event(), asyncio.current_task()
+    loop = asyncio.get_running_loop()
+
+    def hear() -> None:
+        told.set()
+        print(f"stopping: readers are sent away over {drain_s:g} s", file=sys.stderr, flush=True)
+        if task is not None:
+            loop.add_signal_handler(signal.SIGTERM, task.cancel)
+
+    if drain_s is not None:
+        with contextlib.suppress(NotImplementedError):  # Windows has no SIGTERM to handle
+            loop.add_signal_handler(signal.SIGTERM, hear)
+    await told.wait()

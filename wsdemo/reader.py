@@ -16,7 +16,7 @@ from wsdemo.far_end import Unreachable as Unreachable
 from wsdemo.far_end import pause as pause
 from wsdemo.returns import JITTERED, Returning
 from wsdemo.updates import Data
-from wsdemo.workload import LONG_POLL_TIMEOUT_S, poll_times
+from wsdemo.workload import DEFAULT_PACE, LONG_POLL_TIMEOUT_S, Pace, poll_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Reader:
     update is heard too (default: for ever); after, epoch: a position to resume from, None to start at the newest;
     gate: awaited between opening and the first poll, gives the start of the clock in ns (default: start at once);
     hold_s: how long the far end is known to hold a question back, `Pace.hold_s`; returning: how it comes back after a
-    break, see `returns`. Raises ValueError for an interval that
-    is not above 0.
+    break, see `returns`; pace: how often the far end speaks at least: a line that is silent for two periods is dead.
+    Raises ValueError for an interval that is not above 0.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Reader:
         gate: asyncio.Future[int] | None = None,
         hold_s: float = LONG_POLL_TIMEOUT_S,
         returning: Returning = JITTERED,
+        pace: Pace = DEFAULT_PACE,
     ):
         if not 0 < interval_s < float("inf"):
             raise ValueError(f"interval_s must be a number of seconds above 0, not {interval_s!r}")
@@ -89,7 +90,7 @@ class Reader:
         self.duplicates = 0
         self.resets = 0
         self.failures = 0
-        self.hold_s, self.returning = hold_s, returning
+        self.hold_s, self.returning, self.pace = hold_s, returning, pace
         self._gate = gate
         self._start_ns = 0
         self._next_poll = 0

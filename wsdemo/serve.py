@@ -13,7 +13,7 @@ from typing import Any
 
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard, Terminal, names_of, warn_public
-from wsdemo.leaving import Leaving
+from wsdemo.leaving import Leaving, until_told
 from wsdemo.limits import allow_connections, fitting
 from wsdemo.loops import PromptSelector, trim_slack
 from wsdemo.meter import Meter, listen
@@ -106,12 +106,18 @@ async def serving(
 
 
 async def run(
-    names: Sequence[str], schedule: Schedule, *, host: str = "127.0.0.1", note: str = "", **options: Any
+    names: Sequence[str],
+    schedule: Schedule,
+    *,
+    host: str = "127.0.0.1",
+    note: str = "",
+    drain_s: float | None = None,
+    **options: Any,
 ) -> None:
     """Serve for people until cancelled: `python -m wsdemo serve`. Arguments as for `serving`.
 
     The first line on stdout is JSON with the addresses, the ports, t0 and the epoch; the sentences are on stderr.
-    note: one more of them, said once it serves.
+    note: one more of them, said once it serves; drain_s: over how long SIGTERM sends the readers away, None: at once.
     """
     async with serving(names, schedule, host=host, refused=Terminal(), **options) as served:
         warn_public(host)
@@ -120,7 +126,8 @@ async def run(
             for name in names_of(host):
                 print(f"{transport.label}: {transport.url(served.ports[transport.name], name)}", file=sys.stderr)
         print(*filter(None, [note, "Ctrl-C stops the server."]), sep="\n", file=sys.stderr, flush=True)
-        await asyncio.Event().wait()
+        await until_told(drain_s)
+        await served.drain(drain_s or 0.0)
 
 
 async def run_child(job: ServerJob, orders: AsyncIterator[Any]) -> None:

@@ -18,7 +18,7 @@ from wsdemo.reader import Delivery, Reader
 from wsdemo.returns import Goodbye, saying, told
 from wsdemo.transports.habits import held
 from wsdemo.transports.http import Client, answer_position, http_server
-from wsdemo.workload import DEFAULT_PACE, LONG_POLL_TIMEOUT_S, Pace
+from wsdemo.workload import DEFAULT_PACE, Pace
 
 
 @asynccontextmanager
@@ -91,7 +91,7 @@ def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """
     position = (reader := reader or Reader()).position
     # Who has no position yet is not held. Else twice the timeout: a server that is silent for longer is gone.
-    opening, patient = ClientTimeout(total=far_end.ANSWER_TIMEOUT_S), ClientTimeout(total=2 * LONG_POLL_TIMEOUT_S)
+    opening, patient = ClientTimeout(total=far_end.ANSWER_TIMEOUT_S), ClientTimeout(total=2 * reader.pace.hold_s)
 
     async def ask(client: Client) -> Message:
         return await client.answer(position(), limits=patient if position() else opening)

@@ -30,8 +30,6 @@ from wsdemo.transports.habits import streamed
 from wsdemo.transports.http import Client, answer_position, http_server, reading, refuse_position
 from wsdemo.workload import DEFAULT_PACE, Pace
 
-HEARTBEAT_S = DEFAULT_PACE.comment_s
-"""A comment this often keeps proxies from closing a silent answer; a client that misses three of them leaves."""
 RETRY_MS = 1000
 """How long a browser is told to wait at the least before it reconnects; see `retry_ms`."""
 MAX_EVENT_CHARS = 1024 * 1024
@@ -61,7 +59,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
         answer = _resume(feed, request)
         if isinstance(answer, web.Response):
             return answer
-        stream = _Answer(sock.meter, pace.comment_s)
+        stream = _Answer(sock.meter, pace)
         with sock.leaving.attending(stream.part):
             return await _stream(request, stream, feed, answer, in_chunks if request.version >= HttpVersion11 else bare)
 
@@ -75,8 +73,9 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
 class _Answer(EventSourceResponse):
     """The library's answer, whose comments come at even times and are counted."""
 
-    def __init__(self, meter: Meter, comment_s: float):
-        super().__init__(ping_interval=comment_s)
+    def __init__(self, meter: Meter, pace: Pace):
+        # The library has the system abort a connection on which nothing is acknowledged for so long.
+        super().__init__(ping_interval=pace.comment_s, send_timeout=pace.answer_s)
         self.meter = meter
         self.goodbye: Goodbye | None = None
 
@@ -174,8 +173,9 @@ class _Events:
         position, headers = self._reader.position(), {"Accept": "text/event-stream"}
         if self._reader.epoch is not None:
             position, headers["Last-Event-ID"] = {}, f"{self._reader.epoch}-{self._reader.seq}"
-        # No limit on the whole answer, which never ends; three missing heartbeats mean that the server is gone.
-        limits = ClientTimeout(sock_connect=far_end.ANSWER_TIMEOUT_S, sock_read=3 * HEARTBEAT_S)
+        # No limit on the whole answer, which never ends; two missing heartbeats mean that the server is gone.
+        silence_s = 2 * self._reader.pace.comment_s
+        limits = ClientTimeout(sock_connect=far_end.ANSWER_TIMEOUT_S, sock_read=silence_s)
         self._client = await Client(self._url, limits).__aenter__()
         try:
             async with asyncio.timeout(far_end.ANSWER_TIMEOUT_S):

@@ -45,8 +45,8 @@ class _Limits(TypedDict):
 
 LIMITS: _Limits = {"compression": None, "max_size": MAX_MESSAGE_BYTES, "close_timeout": 1}
 """For both sides: bytes a message, and seconds that a closing handshake may take."""
-SILENCE_S = 2 * DEFAULT_PACE.ping_s
-"""From when on a client asks a silent far end whether it is there."""
+SILENCE = 1.25
+"""After so many periods of a server's pings a client asks a silent far end whether it is there."""
 CATCH_UP_S = 30
 """How long a reader may take for what it missed before it is cut off; it resumes with what it got."""
 
@@ -62,7 +62,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
     push = Push(feed, sock, guard)
     async with (
         background(push.readers.publish(pace.at_most_every_s)),
-        websocket_server(push.attend, push.check, sock, guard, ping_s=pace.ping_s, **LIMITS),
+        websocket_server(push.attend, push.check, sock, guard, keepalive_s=pace.answer_s, ping_s=pace.ping_s, **LIMITS),
     ):
         yield
 
@@ -152,8 +152,10 @@ class _Subscription:
 
     async def open(self) -> Message:
         self._waiting.clear()  # of a connection that broke: the reader resumes behind what it took
-        position = self._reader.position()
-        self._connection = await far_end.follow(self._url, lambda place: _open(far_end.address(place, position)))
+        position, ping_s = self._reader.position(), self._reader.pace.ping_s
+        self._connection = await far_end.follow(
+            self._url, lambda place: _open(far_end.address(place, position), ping_s)
+        )
         try:
             async with asyncio.timeout(far_end.ANSWER_TIMEOUT_S):
                 return await self._read(position_in)
@@ -191,11 +193,12 @@ def _goodbye(error: Exception) -> Goodbye | None:
     return Goodbye.read(said.code, said.reason) if said is not None else None
 
 
-async def _open(address: str) -> ClientConnection:
+async def _open(address: str, ping_s: float) -> ClientConnection:
+    caller: Any = partial(_Caller, ping_s)  # to the library any callable will do
     try:
         # proxy=None: the library would otherwise send even loopback traffic through HTTP_PROXY.
         return await connect(
-            address, proxy=None, create_connection=_Caller, open_timeout=far_end.ANSWER_TIMEOUT_S, **LIMITS
+            address, proxy=None, create_connection=caller, open_timeout=far_end.ANSWER_TIMEOUT_S, **LIMITS
         )
     except (OSError, websockets.WebSocketException) as error:
         raise Trouble from error
@@ -210,15 +213,26 @@ class _Caller(ClientConnection):
     _came = b""
     _heard_s = -math.inf
 
+    def __init__(self, ping_s: float, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self._ping_s = ping_s
+
     async def keepalive(self) -> None:
         """Ping only a far end that has long been silent. One that pings, as ours do, need not be asked if it is there.
 
-        So a held line costs what its server says, and no more; browsers do not ping either.
+        So a held line costs what its server says, and no more; browsers do not ping either. A far end from which
+        nothing has come for two periods is gone.
         """
-        # How long it will be, bytes decide, and they wake nobody.
-        while (rest_s := self._heard_s + SILENCE_S - time.monotonic()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(rest_s)
-        await super().keepalive()
+        while True:
+            # How long it will be, bytes decide, and they wake nobody.
+            while (rest_s := self._heard_s + SILENCE * self._ping_s - time.monotonic()) > 0:  # noqa: ASYNC110
+                await asyncio.sleep(rest_s)
+            await self.ping()
+            asked_s = time.monotonic()
+            await asyncio.sleep((2 - SILENCE) * self._ping_s)
+            if self._heard_s < asked_s:
+                self.transport.abort()
+                return
 
     async def handshake(self, *arguments: Any, **options: Any) -> None:
         try:
