@@ -83,12 +83,11 @@ async def serving(
     starts only when told to; pace: how often each says something in silence, and at the most. Raises what is wrong with
     the schedule, also when that comes out later.
     """
-    transports = find(names)
+    transports, updates = find(names), schedule.updates(duration_s)
     if max_connections is None:
         max_connections = most_connections(len(transports))
     allow_connections(max_connections, len(transports))
     guard = Guard(host, allowed_hosts, max_connections, allowed_origins=allowed_origins, tell=refused)
-    updates = schedule.updates(duration_s)
     feed = Feed(list(updates) if schedule.ends else updates)
     served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
     async with contextlib.AsyncExitStack() as stack:
