@@ -42,7 +42,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
         response.headers["ETag"] = tag
         return response
 
-    async with http_server({"/updates": updates}, sock, guard):
+    async with http_server({"/updates": updates}, sock, guard, pace.answer_s):
         yield
 
 

@@ -24,6 +24,7 @@ from wsdemo.feed import MAX_MESSAGE_BYTES, Answer, Feed, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.returns import RETRY_AFTER_S
+from wsdemo.workload import DEFAULT_PACE
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,9 +49,12 @@ LOG.addFilter(_OurFaults())
 
 
 @asynccontextmanager
-async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
+async def http_server(
+    routes: dict[str, Handler], sock: MeteredSocket, guard: Guard, answer_s: float = DEFAULT_PACE.answer_s
+) -> AsyncIterator[None]:
     """Serve `{path: handler}` for GET on `sock` while the body runs; every request is guarded and counted.
 
+    answer_s: see `Pace`; a connection on which nothing is acknowledged for so long is aborted, where the system can.
     Its plain form is built in the lesson `01_answer_a_request`.
     """
 
@@ -76,7 +80,7 @@ async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Gu
         keepalive_timeout=KEEP_ALIVE_S,
     )
     await runner.setup()
-    sock.door.keep(guard)
+    sock.door.keep(guard, patience_s=answer_s)
     try:
         site = web.SockSite(runner, sock, backlog=1024)
         await site.start()

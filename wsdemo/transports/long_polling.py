@@ -46,7 +46,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
         sock.meter.wasted += not answer.news
         return web.Response(body=body, content_type="application/json", charset="utf-8")
 
-    async with http_server({"/updates": updates}, sock, guard):
+    async with http_server({"/updates": updates}, sock, guard, pace.answer_s):
         yield
 
 

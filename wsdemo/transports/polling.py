@@ -33,7 +33,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
         sock.meter.wasted += not answer.news
         return web.json_response(text=saying(answer.text(), **told(sock.meter)))
 
-    async with http_server({"/updates": updates}, sock, guard):
+    async with http_server({"/updates": updates}, sock, guard, pace.answer_s):
         yield
 
 

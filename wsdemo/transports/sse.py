@@ -65,7 +65,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
 
     async with (
         background(in_chunks.publish(pace.at_most_every_s), bare.publish(pace.at_most_every_s)),
-        http_server({"/updates": updates}, sock, guard),
+        http_server({"/updates": updates}, sock, guard, pace.answer_s),
     ):
         yield
 
