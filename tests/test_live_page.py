@@ -635,7 +635,7 @@ def test_waits_grow_are_jittered_and_bounded(bench):
 
 
 def test_a_page_spreads_as_the_server_says(bench):
-    """What is said in a position or beside an update; nonsense is not heard, and a first attempt is soon all the same."""
+    """What is said in a position or beside an update; nonsense is not heard. A first attempt is soon all the same."""
     told, drawn = bench.evaluate("""async () => {
         const { Side } = await import("./side.js");
         const { backoff } = await import("./waits.js");

@@ -176,7 +176,8 @@ class Server:
     """A server in a child process. Use as `async with Server("polling", schedule=every(1)) as server:`.
 
     names: the transports, all on one feed; schedule: what the feed plays (default: one update a second);
-    hold: whether the feed waits for `begin`; the rest as for `serving`. Raises ValueError before anything is started
+    hold: whether the feed waits for `begin`; port: of the first transport, to start a server again where it was; the
+    rest as for `serving`. Raises ValueError before anything is started
     if an argument cannot be used, `ChildFailed` if the server cannot start.
     """
 
