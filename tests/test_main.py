@@ -21,6 +21,7 @@ import psutil
 import pytest
 from ideal import made
 from patience import patient
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from wsdemo import __main__ as command_line
@@ -650,6 +651,33 @@ def test_serve_answers_on_loopback_until_it_is_stopped(number, tmp_path):
     assert stdout == ""
     assert "Traceback" not in stderr and "warning" not in stderr
     assert about["urls"]["polling"] in stderr and about["urls"]["websocket"] in stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_serve_drains_on_sigterm_and_lets_the_next_one_have_the_port(tmp_path):
+    """The reader reads 1012, and the next server listens where the first one did while that one is still there."""
+    common = ("serve", "websocket", "--schedule", "every", "--rate", "20")
+    with running(*common, "--drain", "3600", folder=tmp_path) as process:
+        about = json.loads(process.stdout.readline())
+        port, readers = about["ports"]["websocket"], []
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                readers.append(stack.enter_context(connect(about["urls"]["websocket"], proxy=None)))
+                readers[-1].recv()
+            process.send_signal(signal.SIGTERM)
+            until(lambda: "sent away" in process.stderr.readline(), "it says that it drains")
+            with running(*common, "--port", str(port), folder=tmp_path) as following:
+                assert json.loads(following.stdout.readline())["ports"] == {"websocket": port}
+                assert process.poll() is None
+                with connect(about["urls"]["websocket"], proxy=None) as late:
+                    assert json.loads(late.recv())["epoch"] != about["epoch"]
+            process.send_signal(signal.SIGTERM)  # a second one ends the drain
+            for reader in readers:
+                with pytest.raises(ConnectionClosed) as closed:
+                    while True:
+                        reader.recv()
+                assert closed.value.rcvd.code == 1001
+        assert process.wait(TIMEOUT_S) == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

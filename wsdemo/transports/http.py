@@ -70,15 +70,7 @@ async def http_server(
     app = web.Application(middlewares=[guarded])
     app.on_response_prepare.append(permit(guard))
     app.add_routes(web.get(path, handler, allow_head=False) for path, handler in routes.items())
-    # Without handler_cancellation, a handler that waits for news would go on waiting for a reader who has left.
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        logger=LOG,
-        shutdown_timeout=0.1,
-        handler_cancellation=True,
-        keepalive_timeout=KEEP_ALIVE_S,
-    )
+    runner = _runner(app)
     await runner.setup()
     sock.door.keep(guard, patience_s=answer_s)
     try:
@@ -90,6 +82,18 @@ async def http_server(
         await sock.leaving.stop()
         await runner.cleanup()
         sock.door.shut()
+
+
+def _runner(app: web.Application) -> web.AppRunner:
+    # Without handler_cancellation, a handler that waits for news would go on waiting for a reader who has left.
+    return web.AppRunner(
+        app,
+        access_log=None,
+        logger=LOG,
+        shutdown_timeout=0.1,
+        handler_cancellation=True,
+        keepalive_timeout=KEEP_ALIVE_S,
+    )
 
 
 def answer_at_the_door(request: web.Request, guard: Guard, place: int) -> web.Response | None:
