@@ -16,7 +16,7 @@ from contextlib import aclosing
 import pytest
 import websockets
 from patience import patient
-from strange_ends import Told, a_free_port
+from strange_ends import FarEnd, Told, a_free_port
 
 from wsdemo.far_end import Attempts
 from wsdemo.guard import Guard
@@ -222,6 +222,71 @@ def test_a_terminal_is_told_to_drain_by_sigterm_and_to_stop_by_a_second_one(caps
         await waiting
         assert "sent away over 5 s" in capsys.readouterr().err
         asyncio.get_running_loop().remove_signal_handler(signal.SIGTERM)
+
+    run(scenario())
+
+
+# --- a server that is killed ------------------------------------------------------------------------------------------
+
+
+@ALL
+def test_after_a_kill_every_reader_is_back_once(name):
+    """Each by one connection that stands, on the port where the server was; nobody gives up."""
+    crowd = 60
+
+    async def scenario():
+        server = Server(name, schedule=every(0.05), port=a_free_port())
+        await server.start()
+        readers = [Reader(0.1) for _ in range(crowd)]
+        try:
+            async with hearing(name, server.url(), readers) as heard:
+                await until(lambda: all(heard))
+                server.kill()
+                await server.start()
+                for numbers in heard:
+                    numbers.clear()
+                await until(lambda: all(len(numbers) >= 2 for numbers in heard))
+                counters = await server.counters()
+                assert counters["open_now"] == crowd
+                assert {(reader.resets, reader.duplicates) for reader in readers} == {(1, 0)}
+        finally:
+            await server.stop()
+
+    run(scenario())
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("name", HELD)
+def test_cuts_lose_nothing_and_each_is_come_back_from_soon(name, amount, monkeypatch):
+    """Among a crowd that this reader is told of: half of the waits that it draws are under 0.3 s, and none is long."""
+    feed, drawn = Told(), []
+
+    async def pause(attempt, *, at_least_s, wait_s):
+        drawn.append(wait_s)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("wsdemo.far_end.pause", pause)
+
+    async def scenario():
+        reader = Reader(after=0)
+        async with contextlib.AsyncExitStack() as stack:
+            sock = stack.enter_context(listen(Meter()))
+            await stack.enter_async_context(TRANSPORTS[name].module().serve(feed, sock, Guard()))
+            far = await stack.enter_async_context(FarEnd(behind=sock.getsockname()[1]))
+            far.answers = [far.through]
+            [heard] = await stack.enter_async_context(hearing(name, far.url(name), [reader]))
+            sock.meter.open_now += 1000
+            for number in range(1, amount(small=20, large=500) + 1):
+                await until(lambda: len(sock.leaving) >= 1)
+                far.cut()
+                feed.tell()
+                feed._call_listeners()
+                await until(lambda number=number: heard[-1:] == [number])
+            assert heard == list(range(1, number + 1)) and reader.duplicates == reader.resets == 0
+        # Long polling's library asks again by itself, at once.
+        assert len(drawn) >= number or TRANSPORTS[name].habit == "held"
+        assert not drawn or sorted(drawn)[len(drawn) // 2] < 0.3
+        assert max(drawn, default=0.0) <= SOON_S
 
     run(scenario())
 

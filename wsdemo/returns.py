@@ -28,7 +28,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 HANDSHAKE_S = 0.001
 """What a return costs a server's processor at the least: handshake, position, what was missed. With TLS it is more."""
@@ -55,6 +55,9 @@ Break = Literal["cut", "told", "gone"]
 """How an attempt ended: the line broke, a goodbye said within what time to return, or nobody is there or has time."""
 
 
+Kinds = Literal["at once", "growing", "jittered"]
+
+
 def spread_s(readers: int, handshake_s: float = HANDSHAKE_S, servers: int = 1) -> float:
     """Return over how many seconds so many readers should come back to so many servers: `SLACK * N * h / k`."""
     return min(MOST_SPREAD_S, max(LEAST_SPREAD_S, SLACK * readers * handshake_s / servers))
@@ -67,10 +70,10 @@ class Returning:
     Raises ValueError for another kind.
     """
 
-    kind: Literal["at once", "growing", "jittered"] = "jittered"
+    kind: Kinds = "jittered"
 
     def __post_init__(self) -> None:
-        if self.kind not in ("at once", "growing", "jittered"):
+        if self.kind not in get_args(Kinds):
             raise ValueError(f"readers return at once, growing or jittered, not {self.kind!r}")
 
     def most_s(self, attempt: int, why: Break = "gone", spread_s: float = LEAST_SPREAD_S) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 from wsdemo.meter import Counters as Counters
+from wsdemo.returns import Kinds
 
 Kind = Literal["server", "clients", "rehearsal", "live", "echo"]
 
@@ -63,7 +64,8 @@ class ClientsJob(TypedDict):
     """What a process of clients is to do.
 
     probe_port: of a plain TCP echo on the server's host; phases_s: the first poll of each client: as many clients as
-    phases; hold_s: how long the server holds a long poll. The rest as for `Workload`.
+    phases; hold_s: how long the server holds a long poll; returning: the kind of a `returns.Returning`. The rest as for
+    `Workload`.
     """
 
     transport: str
@@ -74,6 +76,7 @@ class ClientsJob(TypedDict):
     duration_s: float
     phases_s: list[float]
     hold_s: NotRequired[float]
+    returning: NotRequired[Kinds]
 
 
 class ClientsReady(TypedDict):
