@@ -24,7 +24,7 @@ from wsdemo.far_end import NotOurs, Reply, Trouble
 from wsdemo.feed import MAX_UPDATE_BYTES, Feed
 from wsdemo.reader import Reader, Refused, Unreachable
 from wsdemo.serve import new_event_loop
-from wsdemo.transports import TRANSPORTS, habits, long_polling
+from wsdemo.transports import TRANSPORTS, habits
 from wsdemo.updates import Update
 from wsdemo.workload import Pace
 
@@ -51,7 +51,7 @@ def pauses(monkeypatch):
     """Note `(attempt, at_least_s)` of each wait instead of waiting."""
     noted = []
 
-    async def pause(attempt, longest_s=0, *, at_least_s=0.0):
+    async def pause(attempt, *, at_least_s=0.0, **_):
         noted.append((attempt, at_least_s))
         await asyncio.sleep(0.001)
 
@@ -423,8 +423,7 @@ def test_after_a_first_success_it_is_a_fault_of_the_line(name, fault, pauses):
 def test_silence_after_a_first_success_is_a_fault_of_the_line(name, monkeypatch, pauses):
     """A line that has gone dead is left, and a new one is made."""
     monkeypatch.setattr(far_end, "ANSWER_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(long_polling, "LONG_POLL_TIMEOUT_S", 0.5)
-    told, reader = Told(1), Reader(0.01, after=0)
+    told, reader = Told(1), Reader(0.01, after=0, pace=Pace(hold_s=0.5))
 
     async def scenario():
         async with serving(name, told) as port, FarEnd(behind=port) as far:
@@ -530,7 +529,7 @@ def test_a_connection_that_stood_for_long_was_in_order(monkeypatch):
     class Clock:
         monotonic = staticmethod(lambda: now[0])
 
-    async def pause(attempt, longest_s=0, *, at_least_s=0.0):
+    async def pause(attempt, **_):
         noted.append(attempt)
 
     monkeypatch.setattr(far_end, "time", Clock)

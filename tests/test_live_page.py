@@ -624,14 +624,34 @@ def test_polls_that_were_due_and_not_made_are_said_of_who_polls(bench):
 
 
 def test_waits_grow_are_jittered_and_bounded(bench):
-    """As the package's: double each time up to ten seconds, and no two pages alike."""
+    """As the package's: soon at first, then double each time up to ten seconds, and no two pages alike."""
     waits = bench.evaluate("""async () => {
         const { backoff } = await import("./waits.js");
         return [0, 1, 2, 5, 6, 2000].map((attempt) => Array.from({ length: 50 }, () => backoff(attempt)));
     }""")
-    for longest, drawn in zip((250, 500, 1000, 8000, 10_000, 10_000), waits, strict=True):
-        assert longest / 2 <= min(drawn) <= max(drawn) <= longest
+    for longest, drawn in zip((250, 250, 500, 4000, 8000, 10_000), waits, strict=True):
+        assert 0 <= min(drawn) < longest / 2 < max(drawn) <= longest
         assert len(set(drawn)) > 40
+
+
+def test_a_page_spreads_as_the_server_says(bench):
+    """What is said in a position or beside an update; nonsense is not heard. A first attempt is soon all the same."""
+    told, drawn = bench.evaluate("""async () => {
+        const { Side } = await import("./side.js");
+        const { backoff } = await import("./waits.js");
+        const nothing = { heard() {}, asked() {}, changed() {} };
+        const side = new Side("left", { habit: "streamed" }, { epoch: "this", nowS: () => 20 }, nothing);
+        const told = [side.spreadS];
+        side.opens({ epoch: "this", seq: 0, recovered: true, spread_s: 4 });
+        for (const spread_s of [undefined, "x", -1, 1e9, 2]) {
+            side.takes([{ seq: 0, at_s: 0, data: {}, spread_s }]);
+            told.push(side.spreadS);
+        }
+        return [told, [0, 1, 2, 9].map((attempt) => Array.from({ length: 50 }, () => backoff(attempt, 4)))];
+    }""")
+    assert told == [0, 4, 4, 4, 4, 2]
+    for longest, waits in zip((400, 4000, 8000, 10_000), drawn, strict=True):
+        assert longest / 2 < max(waits) <= longest
 
 
 def test_land_across_the_date_line_is_drawn_at_both_edges(bench):

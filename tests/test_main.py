@@ -21,6 +21,7 @@ import psutil
 import pytest
 from ideal import made
 from patience import patient
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from wsdemo import __main__ as command_line
@@ -510,6 +511,8 @@ REFUSED = {
     "serving for no time": (["serve", "polling", "--duration", "0"], "--duration"),
     "a log where a folder is": (["serve", "polling", "--log", "folder.png"], "is no file, and a log is one"),
     "a log for the echo": (["serve", "echo", "--log", "news.log"], "echo has no updates"),
+    "a drain that takes less than no time": (["serve", "polling", "--drain", "-1"], "--drain"),
+    "a drain of the echo server": (["serve", "echo", "--drain", "1"], "echo"),
     "allowing no origin": (["serve", "polling", "--allow-origin", "localhost"], "http://127.0.0.1:5500"),
     "allowing every origin to the echo": (["serve", "echo", "--allow-origin", "*"], "scheme, host and port"),
     "allowing a page's address to the live page": (["live", "--allow-origin", "http://a/page.html"], "scheme, host"),
@@ -711,6 +714,32 @@ def test_another_schedule_than_the_logs_is_refused_in_one_line(tmp_path):
     run = wsdemo("serve", "polling", "--log", "news.log", folder=tmp_path)
     assert_refused(run, "holds the news of another source (Every(period_s=0.5))")
     assert (tmp_path / "news.log").read_bytes() == before
+
+
+def test_serve_drains_on_sigterm_and_lets_the_next_one_have_the_port(tmp_path):
+    """The reader reads 1012, and the next server listens where the first one did while that one is still there."""
+    common = ("serve", "websocket", "--schedule", "every", "--rate", "20")
+    with running(*common, "--drain", "3600", folder=tmp_path) as process:
+        about = json.loads(process.stdout.readline())
+        port, readers = about["ports"]["websocket"], []
+        with contextlib.ExitStack() as stack:
+            for _ in range(2):
+                readers.append(stack.enter_context(connect(about["urls"]["websocket"], proxy=None)))
+                readers[-1].recv()
+            process.send_signal(signal.SIGTERM)
+            until(lambda: "sent away" in process.stderr.readline(), "it says that it drains")
+            with running(*common, "--port", str(port), folder=tmp_path) as following:
+                assert json.loads(following.stdout.readline())["ports"] == {"websocket": port}
+                assert process.poll() is None
+                with connect(about["urls"]["websocket"], proxy=None) as late:
+                    assert json.loads(late.recv())["epoch"] != about["epoch"]
+            process.send_signal(signal.SIGTERM)  # a second one ends the drain
+            for reader in readers:
+                with pytest.raises(ConnectionClosed) as closed:
+                    while True:
+                        reader.recv()
+                assert closed.value.rcvd.code == 1001
+        assert process.wait(TIMEOUT_S) == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -998,12 +1027,13 @@ def test_what_serve_is_told_reaches_the_server(monkeypatch):
     where = ["--host", "localhost", "--port", "8000", "--allow-host", "a.example", "--allow-host", "b.example"]
     where += ["--allow-origin", "null", "--allow-origin", "http://127.0.0.1:5500"]
     what = ["--schedule", "every", "--rate", "4", "--duration", "5", "--max-connections", "7"]
-    what += ["--scale-heartbeats", "10", "--at-most-every", "0.5", "--log", "news.log"]
+    what += ["--scale-heartbeats", "10", "--at-most-every", "0.5", "--log", "news.log", "--drain", "3"]
     command_line.main(["serve", "sse", "polling", *where, *what])
     assert told == {
         "names": ["sse", "polling"],
         "schedule": every(0.25),
         "duration_s": 5.0,
+        "drain_s": 3.0,
         "host": "localhost",
         "port": 8000,
         "max_connections": 7,

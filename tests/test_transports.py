@@ -643,9 +643,8 @@ def test_a_silent_stream_is_kept_alive_by_comments():
     run(scenario())
 
 
-def test_a_stream_that_falls_silent_is_left_and_asked_for_again(monkeypatch):
-    """Three heartbeats that do not come mean that the server is gone, although its connection stands."""
-    monkeypatch.setattr(sse, "HEARTBEAT_S", 0.05)
+def test_a_stream_that_falls_silent_is_left_and_asked_for_again():
+    """Two heartbeats that do not come mean that the server is gone, although its connection stands."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
     place = json.dumps({"epoch": "e", "seq": 0, "recovered": True})
     news = json.dumps({"seq": 1, "at_s": 0.0, "published_at_ns": 0, "data": {}})
@@ -664,7 +663,7 @@ def test_a_stream_that_falls_silent_is_left_and_asked_for_again(monkeypatch):
     async def scenario():
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/updates"
-            reader = Reader()
+            reader = Reader(pace=Pace(comment_s=0.1))
             async with asyncio.timeout(patient(20)), contextlib.aclosing(sse.hear(url, reader)) as deliveries:
                 assert (await anext(deliveries)).seq == 1
             await asyncio.gather(*answers)
@@ -1145,7 +1144,6 @@ def test_an_event_is_heard_when_it_ends_and_not_with_the_next_byte(end):
 def test_a_server_that_falls_silent_is_left_and_asked_again(name, monkeypatch):
     """It has taken the question and does not answer: after its limit the reader asks on a new connection."""
     monkeypatch.setattr(far_end, "ANSWER_TIMEOUT_S", patient(0.5))
-    monkeypatch.setattr(long_polling, "LONG_POLL_TIMEOUT_S", patient(0.25))
     asked = []
 
     async def answer(reader, writer):
@@ -1166,7 +1164,7 @@ def test_a_server_that_falls_silent_is_left_and_asked_again(name, monkeypatch):
     async def scenario():
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
             url = TRANSPORTS[name].url(server.sockets[0].getsockname()[1])
-            reader = Reader(0.01)
+            reader = Reader(0.01, pace=Pace(hold_s=patient(0.25)))
             async with asyncio.timeout(patient(20)), contextlib.aclosing(hear_by(name)(url, reader)) as deliveries:
                 assert (await anext(deliveries)).seq == 1
             await asyncio.gather(*asked)
@@ -1201,7 +1199,7 @@ def test_after_a_success_the_waits_begin_anew(name, monkeypatch):
     """Each attempt in a row waits longer than the one before; a server that was there in between has ended the row."""
     attempts, heard = [], []
 
-    async def pause(attempt, *, at_least_s):
+    async def pause(attempt, **_):
         attempts.append(attempt)
         await asyncio.sleep(0.01)
 

@@ -17,10 +17,12 @@ The rooms in their order; each knows only those above it, which a test proves.
     logfile         the file of a log: what is none is refused, and stays as it is
     log             what a feed keeps of them: in memory, or on disk, where it outlives the server
     feed            Feed: plays a schedule, keeps a log, answers what came after seq n
+    returns         how readers come back after a break, and what a server says to that
     far_end         whatever is at the other end of hear, judged by one rule
     reader          Reader: one client's position, timetable and tally
     guard           who may ask: the rules of Host and Origin
     door            how many connections are let in, and which of them must go
+    leaving         how a server says goodbye: at once, or one by one over a time
     segments        TCP segments, and what the line carries besides the payload
     meter, limits   bytes at the sockets; open files
     loops           event loops whose timers wake in time
@@ -29,6 +31,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     connection      WebSocket connections that wait for nobody for ever
     transports      one file a transport with serve() and hear(), and one row each
     processes       what runs beside the notebook: children, the jobs they are given, many clients
+    serving         what runs in a server process: one feed, by one or more transports
     serve           a server in a process of its own
     words           numbers as people read them
     choose          which transport a workload wants, and why

@@ -22,6 +22,7 @@ from wsdemo.beats import beats
 from wsdemo.fanout import MAX_BUFFERED_BYTES
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
+from wsdemo.returns import Goodbye
 
 OPEN_TIMEOUT_S, KEEPALIVE_S = 5.0, 20.0
 
@@ -127,7 +128,7 @@ async def websocket_server(
     ping_s: float | None = None,
     **options: Any,
 ) -> AsyncIterator[None]:
-    """Serve WebSockets on `sock` while the body runs; say goodbye with code 1001 at its end.
+    """Serve WebSockets on `sock` while the body runs; say goodbye with code 1001 at its end, with 1012 as it drains.
 
     attend, check: the library's handler and `process_request`; open_timeout_s: how long a handshake may take;
     keepalive_s: seconds between pings, and how long a client may take to answer one, or to take what is said to it;
@@ -138,7 +139,7 @@ async def websocket_server(
     connection: Any = partial(Connection, sock, open_ones, keepalive_s)  # to the library any callable will do
     checked: Any = check  # all its connections are ours
     async with serve_websocket(
-        attend,
+        _attending(attend, sock),
         sock=sock,
         process_request=checked,
         create_connection=connection,
@@ -147,12 +148,33 @@ async def websocket_server(
         ping_interval=ping_s or keepalive_s,
         ping_timeout=keepalive_s,
         **options,
-    ):
+    ) as server:
+        sock.leaving.stop_listening = server.server.close
         try:
             yield
         finally:
-            # The library would wait for those that never asked for anything, such as the spare connections that
-            # browsers keep, and for those that do not read what was said to them.
-            for connection in list(open_ones):
-                if connection.request is None or connection.transport.get_write_buffer_size():
-                    connection.transport.abort()
+            await sock.leaving.stop()
+            _drop_the_mute(open_ones)
+
+
+def _attending(attend: Callable[[Any], Awaitable[None]], sock: MeteredSocket) -> Callable[[Any], Awaitable[None]]:
+    """Return the handler that also has each reader told when the server leaves."""
+
+    async def attended(connection: Any) -> None:
+        with sock.leaving.attending(partial(_say_goodbye, connection)):
+            await attend(connection)
+
+    return attended
+
+
+def _drop_the_mute(open_ones: set[Connection]) -> None:
+    """Abort whom the library would wait for: those that never asked, such as the spare connections that browsers keep,
+    and those that do not read what was said to them.
+    """
+    for connection in list(open_ones):
+        if connection.request is None or connection.transport.get_write_buffer_size():
+            connection.transport.abort()
+
+
+async def _say_goodbye(connection: Connection, goodbye: Goodbye) -> None:
+    await connection.close(goodbye.code, goodbye.reason)

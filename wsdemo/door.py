@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from wsdemo.guard import Guard
+from wsdemo.returns import RETRY_AFTER_S
 
 SILENCE_S = 5.0
 """How long a new connection may take for the head of its first request."""
@@ -144,6 +145,9 @@ class Door:
 
     def let_in(self, sock: socket.socket) -> Guest:
         guest = Guest(sock, len(self._inside) + 1, self)
+        if self._guard is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            # An answer that nobody acknowledges: without this Linux tries for a quarter of an hour (RFC 5482).
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self._patience_s * 1000))
         self._inside[sock.fileno()] = guest
         if self._guard is not None:
             self._to_ask[guest] = None
@@ -249,8 +253,8 @@ def _turn_away(descriptor: int, guard: Guard) -> None:
     """Answer with the guard's sentence as far as that goes at once, and close."""
     body = json.dumps({"error": guard.turns_away().reason}).encode() + b"\n"
     answer = (
-        b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-        b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: %d\r\n"
+        b"Connection: close\r\nContent-Length: %d\r\n\r\n%b" % (RETRY_AFTER_S, len(body), body)
     )
     with socket.socket(fileno=descriptor) as refused, contextlib.suppress(OSError):
         refused.setblocking(False)

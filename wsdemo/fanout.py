@@ -16,6 +16,7 @@ from functools import partial
 from wsdemo.beats import Conflation
 from wsdemo.feed import MAX_MESSAGE_BYTES, Feed, News
 from wsdemo.meter import MeteredSocket
+from wsdemo.returns import LEAST_SPREAD_S, saying
 
 MAX_BUFFERED_BYTES = 256 * 1024
 """What may wait for one reader in the server's memory; one that falls further behind is cut off."""
@@ -35,6 +36,7 @@ class Fanout:
     def __init__(self, feed: Feed, sock: MeteredSocket, frame: Callable[[Sequence[News]], bytes]):
         self.seq = 0
         self._feed, self._sock, self._meter, self._frame = feed, sock, sock.meter, frame
+        self._told_s = LEAST_SPREAD_S  # what was last said to all of coming back
         self._backlog: deque[News] = deque()  # published, and not yet written to all
         self._failure: asyncio.Future[None]  # what ends `publish`, where no task of its own writes
         self._ahead: dict[asyncio.Transport, int] = {}  # who has had more than was written to all, and up to where
@@ -109,6 +111,7 @@ class Fanout:
         A reader who has had the first of them already gets a message of its own.
         """
         self.seq = batch[-1].seq
+        batch = self._with_spread(batch)
         late: dict[asyncio.Transport, _Send | None] = {}
         for transport, seq in list(self._ahead.items()):
             if seq < self.seq:
@@ -123,6 +126,17 @@ class Fanout:
             self._write(frame)
             self._ask_and_write(frame, asked)
         self._asked |= late
+
+    def _with_spread(self, batch: Sequence[News]) -> Sequence[News]:
+        """Say to all beside the first update how long to spread, where it has changed much since it was last said.
+
+        Who came when there were few was told little, and would come back in a crowd.
+        """
+        spread_s = self._meter.spread_s()
+        if self._told_s / 2 < spread_s < self._told_s * 2:
+            return batch
+        self._told_s = spread_s
+        return [_Telling(batch[0], spread_s), *batch[1:]]
 
     def _write(self, frame: bytes) -> None:
         """Hand the frame to the sockets that take all; the bytes of all of them are added up at the end."""
@@ -161,6 +175,15 @@ class Fanout:
         """Ask this reader again before each message: its socket has not taken all, of ours or of the library's own."""
         if (send := self._swift.pop(transport, None)) is not None:
             self._asked[transport] = send
+
+
+class _Telling(News):
+    """News whose message says a spread, too."""
+
+    def __init__(self, news: News, spread_s: float):
+        for name in ("seq", "at_s", "published_at_ns", "data"):
+            object.__setattr__(self, name, getattr(news, name))
+        object.__setattr__(self, "_text", saying(news.text(), spread_s=round(spread_s, 2)))
 
 
 def _messages(news: Sequence[News]) -> Iterator[list[News]]:

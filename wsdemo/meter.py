@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
+from wsdemo import returns
 from wsdemo.door import Door, Guest
+from wsdemo.leaving import Leaving
 from wsdemo.segments import segments
 
 
@@ -50,6 +52,7 @@ class Meter:
     heartbeats: int = 0
 
     def __post_init__(self) -> None:
+        self.arrivals = returns.Arrivals()
         self._open: set[socket.socket] = set()
         self._sent_by_closed, self._received_by_closed, self._has_segments = 0, 0, True
 
@@ -71,8 +74,13 @@ class Meter:
         whole: Counters = counters
         return whole
 
+    def spread_s(self) -> float:
+        """Return over how many seconds those who are connected should come back, if they all had to."""
+        return returns.spread_s(self.open_now, self.arrivals.handshake_s)
+
     def opened(self, sock: socket.socket | None) -> None:
         """Count a connection; sock: its own, None where the event loop keeps that to itself."""
+        self.arrivals.note(self.requests)
         self.connections += 1
         self.open_now += 1
         if sock is None:
@@ -102,6 +110,8 @@ class MeteredSocket(socket.socket):
 
     meter: Meter
     door: Door
+    leaving: Leaving
+    """Of a listening socket: how its readers are told that the server leaves."""
     on_full: Callable[[], None] | None = None
     """Called when the socket has not taken all that it was offered, so that nobody has to ask before each message."""
     _guest: Guest | None = None
@@ -197,7 +207,7 @@ def listen(meter: Meter, host: str = "127.0.0.1", port: int = 0) -> MeteredSocke
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = _ListeningSocket(family, socket.SOCK_STREAM)
-    sock.meter, sock.door = meter, Door()
+    sock.meter, sock.door, sock.leaving = meter, Door(), Leaving(meter.spread_s)
     if (loop := _running_loop()) is not None and not _asks_the_socket(loop) and not _is_counted_in_between(loop):
         _count_in_between(loop)
     if socket.has_ipv6 and family == socket.AF_INET6:

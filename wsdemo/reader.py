@@ -14,8 +14,9 @@ from wsdemo.far_end import Message as Message
 from wsdemo.far_end import Refused as Refused
 from wsdemo.far_end import Unreachable as Unreachable
 from wsdemo.far_end import pause as pause
+from wsdemo.returns import JITTERED, Returning
 from wsdemo.updates import Data
-from wsdemo.workload import LONG_POLL_TIMEOUT_S, poll_times
+from wsdemo.workload import DEFAULT_PACE, LONG_POLL_TIMEOUT_S, Pace, poll_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,9 @@ class Reader:
     (default: one interval); duration_s: polls are due before this moment, and once more after it, so that the last
     update is heard too (default: for ever); after, epoch: a position to resume from, None to start at the newest;
     gate: awaited between opening and the first poll, gives the start of the clock in ns (default: start at once);
-    hold_s: how long the far end is known to hold a question back, `Pace.hold_s`. Raises ValueError for an interval that
-    is not above 0.
+    hold_s: how long the far end is known to hold a question back, `Pace.hold_s`; returning: how it comes back after a
+    break, see `returns`; pace: how often the far end speaks at least: a line that is silent for two periods is dead.
+    Raises ValueError for an interval that is not above 0.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class Reader:
         epoch: str | None = None,
         gate: asyncio.Future[int] | None = None,
         hold_s: float = LONG_POLL_TIMEOUT_S,
+        returning: Returning = JITTERED,
+        pace: Pace = DEFAULT_PACE,
     ):
         if not 0 < interval_s < float("inf"):
             raise ValueError(f"interval_s must be a number of seconds above 0, not {interval_s!r}")
@@ -86,7 +90,7 @@ class Reader:
         self.duplicates = 0
         self.resets = 0
         self.failures = 0
-        self.hold_s = hold_s
+        self.hold_s, self.returning, self.pace = hold_s, returning, pace
         self._gate = gate
         self._start_ns = 0
         self._next_poll = 0

@@ -1,194 +1,44 @@
-"""A server process: what runs inside it (`run`), and how a notebook or a measurement starts and stops it (`Server`)."""
+"""A server process, as a notebook or a measurement starts and stops it: `Server`. What runs inside is `serving`."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import random
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from os import PathLike
 from os.path import abspath
 from typing import Any
 
-from wsdemo.feed import Feed
-from wsdemo.guard import Guard, Terminal, names_of, warn_public
-from wsdemo.limits import allow_connections, fitting
-from wsdemo.log import LOG_SIZE, DiskLog, MemoryLog
-from wsdemo.loops import PromptSelector, trim_slack
+from wsdemo.log import LOG_SIZE
 from wsdemo.meter import Meter, listen
-from wsdemo.processes.children import Child, say
+from wsdemo.processes.children import Child
 from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Stall, Start
-from wsdemo.processes.stalls import Watch
-from wsdemo.tasks import background, keep_one
-from wsdemo.transports import Transport, find, paces_of
-from wsdemo.updates import Schedule, every, from_recipe
+from wsdemo.returns import Arrivals
+from wsdemo.serving import DEFAULT_MAX_CONNECTIONS as DEFAULT_MAX_CONNECTIONS
+from wsdemo.serving import Served as Served
+from wsdemo.serving import most_connections as most_connections
+from wsdemo.serving import new_event_loop as new_event_loop
+from wsdemo.serving import run as run
+from wsdemo.serving import run_child as run_child
+from wsdemo.serving import serving as serving
+from wsdemo.tasks import keep_one
+from wsdemo.transports import find
+from wsdemo.updates import Schedule, every
 from wsdemo.workload import DEFAULT_PACE, Pace
 
-DEFAULT_MAX_CONNECTIONS = 2000
 LASTING_PORTS = (20_000, 32_000)
 """Ports that no system gives to outgoing connections by default: Linux begins at 32,768, others at 49,152."""
-
-
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Return a selector event loop, which the meter needs on every system; its timers wake in time for any number."""
-    trim_slack()
-    return asyncio.SelectorEventLoop(PromptSelector())
-
-
-def most_connections(transports: int) -> int:
-    """Return how many connections each of so many transports holds where nobody says it: the default, or what fits."""
-    return max(1, fitting(DEFAULT_MAX_CONNECTIONS, transports))
-
-
-@dataclass(frozen=True)
-class Served:
-    """What a running server is: its feed, a meter for each transport, and where they listen."""
-
-    feed: Feed
-    meters: dict[str, Meter]
-    urls: dict[str, str]
-    ports: dict[str, int]
-
-    def listens(self, transport: Transport, port: int, host: str) -> None:
-        self.ports[transport.name] = port
-        self.urls[transport.name] = transport.url(port, names_of(host)[0])
-
-    def about(self) -> ServerAbout:
-        return {"urls": self.urls, "ports": self.ports, "t0_ns": self.feed.t0_ns, "epoch": self.feed.epoch}
-
-
-@contextlib.contextmanager
-def _feed(schedule: Schedule, duration_s: float | None, log: str | None, log_size: int) -> Iterator[Feed]:
-    """Give the feed of this schedule; its log is closed at the end, whatever came between."""
-    with contextlib.closing(MemoryLog(log_size) if log is None else DiskLog(log, log_size)) as keeps:
-        keeps.claim(schedule)
-        updates = schedule.updates(duration_s)
-        yield Feed(list(updates) if schedule.ends else updates, log=keeps)
-
-
-@asynccontextmanager
-async def _playing(feed: Feed, hold: bool) -> AsyncIterator[None]:
-    """Start the feed, unless it is to wait, and stop it at the end. Its failure ends the body."""
-    try:
-        if not hold:
-            feed.start()
-        async with background(feed.failure()):
-            yield
-    finally:
-        await feed.stop()
-
-
-@asynccontextmanager
-async def serving(
-    names: Sequence[str],
-    schedule: Schedule,
-    *,
-    host: str = "127.0.0.1",
-    port: int | Mapping[str, int] = 0,
-    duration_s: float | None = None,
-    max_connections: int | None = None,
-    allowed_hosts: Sequence[str] = (),
-    allowed_origins: Sequence[str] = (),
-    refused: Callable[[str], object] | None = None,
-    hold: bool = False,
-    pace: Pace = DEFAULT_PACE,
-    log: str | None = None,
-    log_size: int = LOG_SIZE,
-) -> AsyncIterator[Served]:
-    """Serve one feed by one or more transports, each on a port of its own (port, port + 1 … or free ones for 0).
-
-    port: or that of each, by name; max_connections: to each transport (default: 2,000, or what this system's limit on
-    open files lets fit); allowed_hosts, allowed_origins: as for `Guard`; refused: called with a line about whom it
-    refuses; hold: the feed starts only when told to; pace: how often each speaks in silence, and at the most; log,
-    log_size: the file that keeps the feed's log, and how many updates, as for `Feed`. Raises what is wrong with the
-    schedule or the log, also when that comes out later.
-    """
-    transports = find(names)
-    max_connections = most_connections(len(transports)) if max_connections is None else max_connections
-    allow_connections(max_connections, len(transports))
-    guard = Guard(host, allowed_hosts, max_connections, allowed_origins=allowed_origins, tell=refused)
-    async with contextlib.AsyncExitStack() as stack:
-        feed = stack.enter_context(_feed(schedule, duration_s, log, log_size))
-        served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
-        for number, (transport, own) in enumerate(zip(transports, paces_of(transports, pace), strict=True)):
-            wanted = port[transport.name] if isinstance(port, Mapping) else port and port + number
-            sock = stack.enter_context(listen(served.meters[transport.name], host, wanted))
-            served.listens(transport, sock.getsockname()[1], host)
-            await stack.enter_async_context(transport.module().serve(feed, sock, guard, own))
-        await stack.enter_async_context(_playing(feed, hold))
-        yield served
-
-
-async def run(
-    names: Sequence[str], schedule: Schedule, *, host: str = "127.0.0.1", note: str = "", **options: Any
-) -> None:
-    """Serve for people until cancelled: `python -m wsdemo serve`. Arguments as for `serving`.
-
-    The first line on stdout is JSON with the addresses, the ports, t0 and the epoch; the sentences are on stderr.
-    note: one more of them, said once it serves.
-    """
-    async with serving(names, schedule, host=host, refused=Terminal(), **options) as served:
-        warn_public(host)
-        say(served.about())
-        for transport in find(names):
-            for name in names_of(host):
-                print(f"{transport.label}: {transport.url(served.ports[transport.name], name)}", file=sys.stderr)
-        print(*filter(None, [note, "Ctrl-C stops the server."]), sep="\n", file=sys.stderr, flush=True)
-        await asyncio.Event().wait()
-
-
-async def run_child(job: ServerJob, orders: AsyncIterator[Any]) -> None:
-    """Serve in a child process until stdin ends; it is told `Start`, or {} to ask for the counters."""
-    async with (
-        serving(
-            job["transports"],
-            from_recipe(job["schedule"]),
-            duration_s=job["duration_s"],
-            max_connections=job["max_connections"],
-            hold=job["hold"],
-            pace=Pace(**job["pace"]),
-            port=job.get("ports", 0),
-            log=job.get("log"),
-            log_size=job.get("log_size", LOG_SIZE),
-        ) as served,
-        await asyncio.start_server(_echo, "127.0.0.1", 0) as probe,
-    ):
-        served.ports["probe"] = probe.sockets[0].getsockname()[1]
-        say(served.about())
-        watch = Watch()
-        async for order in orders:
-            if "start_ns" in order:
-                # A collection of garbage at the wrong moment would be measured as latency.
-                gc.collect()
-                gc.disable()
-                served.feed.start(order["start_ns"])
-                watch.start()
-            counters: ServerCounters = {
-                "meters": {name: meter.snapshot() for name, meter in served.meters.items()},
-                "seq": served.feed.seq,
-                "stalls": watch.stalls,
-            }
-            say(counters)
-
-
-async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Send every byte back: what a measurement learns the bare one-way delay from."""
-    while data := await reader.read(1024):
-        writer.write(data)
-    writer.close()
 
 
 class Server:
     """A server in a child process. Use as `async with Server("polling", schedule=every(1)) as server:`.
 
     names: the transports, all on one feed; schedule: what the feed plays (default: one update a second);
-    hold: whether the feed waits for `begin`; same_ports: whether it listens, when it is started again, where it did
-    before, so that its readers find it; the rest as for `serving`. Raises ValueError before anything is started if an
-    argument cannot be used, `ChildFailed` if the server cannot start.
+    hold: whether the feed waits for `begin`; port: of the first transport; same_ports: whether it listens, when it is
+    started again, where it did before, so that its readers find it; the rest as for `serving`. Raises ValueError before
+    anything is started if an argument cannot be used, `ChildFailed` if the server cannot start.
 
     A server with a log that was killed and is started again goes on with its history.
     """
@@ -203,6 +53,7 @@ class Server:
         pace: Pace = DEFAULT_PACE,
         log: str | PathLike[str] | None = None,
         log_size: int = LOG_SIZE,
+        port: int = 0,
         same_ports: bool = False,
     ):
         if log_size < 1:
@@ -217,6 +68,7 @@ class Server:
             "pace": asdict(pace),
             "log": None if log is None else abspath(log),
             "log_size": log_size,
+            "port": port,
         }
         if same_ports:
             self._job["ports"] = dict(zip(self.names, _lasting_ports(len(self.names)), strict=True))
@@ -287,6 +139,20 @@ class Server:
     async def stalls(self) -> list[Stall]:
         """Return when the server stood still since `begin`; see `stalls.Watch`."""
         return (await self.look())["stalls"]
+
+    async def arrivals(self, name: str | None = None) -> Arrivals:
+        """Return when the connections of one transport came: a storm, with its `series` and its `peak`."""
+        answer = await self._ask({"arrivals": True})
+        return Arrivals(answer["arrivals"][name or self.names[0]])
+
+    async def drain(self, over_s: float) -> None:
+        """Let the server listen no more and send its readers away one by one over so many seconds; see `leaving`.
+
+        Returns when they are gone. The process goes on until `stop`. Raises ValueError for what is no time.
+        """
+        if not 0 <= over_s < float("inf"):
+            raise ValueError(f"a drain takes a number of seconds from 0 on, not {over_s!r}")
+        await self._ask({"drain_s": over_s})
 
     async def stop(self) -> None:
         """End the process and wait until it is gone. Stopping again changes nothing."""

@@ -22,16 +22,19 @@ class Pace:
 
     ping_s: between two pings of a WebSocket; comment_s: between two comments of an event stream; hold_s: how long a
     long poll is held; all three keep a silent line open, and show one that is dead. at_most_every_s: the least time
-    between two messages to one reader of a stream (conflation), None for one message an update.
+    between two messages to one reader of a stream (conflation), None for one message an update; answer_s: how long a
+    reader may take to answer a ping, or to acknowledge what was sent to it.
 
-    Clients of ours leave a server that is silent for twice `hold_s` of the default, or three times `comment_s`: a pace
-    may be faster without bound, and hardly slower. Raises ValueError for what is no period.
+    A line that is half-open, which nobody is told of, is noticed within two periods by both ends: a server has a period
+    to speak and `answer_s` to hear, and clients of ours leave one that is silent for two periods of the default. So a
+    pace may be faster without bound, and hardly slower. Raises ValueError for what is no period.
     """
 
     ping_s: float = 20.0
     comment_s: float = 15.0
     hold_s: float = LONG_POLL_TIMEOUT_S
     at_most_every_s: float | None = None
+    answer_s: float = 15.0
 
     def __post_init__(self) -> None:
         for name, period_s in asdict(self).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import TYPE_CHECKING
 
 from wsdemo.command.options import (
@@ -53,6 +54,14 @@ def add(jobs: Jobs) -> None:
         metavar="N",
         help="connections to each (2000, or as many open files as there are)",
     )
+    command.add_argument(
+        "--drain",
+        type=float,
+        metavar="S",
+        help="on SIGTERM, as a deploy sends it: listen no more, so that the next server can have the port, and send the"
+        " readers away one by one over S seconds; they go on there without loss. A second SIGTERM, or Ctrl-C, ends it"
+        " at once (default: all are sent away at once)",
+    )
     command.set_defaults(run=run)
 
 
@@ -65,6 +74,8 @@ def run(options: argparse.Namespace) -> None:
     most, note = _most_connections(options.max_connections, len(names))
     if options.duration is not None and not options.duration > 0:
         raise ValueError(f"--duration must be a number of seconds above 0, not {options.duration:g}")
+    if options.drain is not None and not 0 <= options.drain < math.inf:
+        raise ValueError(f"--drain must be a number of seconds from 0 on, not {options.drain:g}")
     common = {
         "host": options.host,
         "port": options.port,
@@ -80,7 +91,7 @@ def run(options: argparse.Namespace) -> None:
     else:
         plays = schedule(options)
         own = {"duration_s": options.duration, "pace": pace(options, plays), "log": options.log}
-        server = serve.run(names, plays, **own, **common)
+        server = serve.run(names, plays, drain_s=options.drain, **own, **common)
     until_stopped(server, serve.new_event_loop)
 
 
@@ -103,8 +114,8 @@ def _only_echo(options: argparse.Namespace) -> list[str]:
     if options.transports != ["echo"]:
         raise ValueError("echo answers on its own and carries no updates: serve it without a transport")
     speaks = options.scale_heartbeats is not None or options.at_most_every is not None
-    plays = options.schedule != DEFAULT_SCHEDULE or options.duration is not None or options.log is not None
-    if plays or speaks or given_options(options):
+    ends = options.duration is not None or options.drain is not None
+    if options.schedule != DEFAULT_SCHEDULE or ends or options.log is not None or speaks or given_options(options):
         own = "--port, --host, --allow-host, --allow-origin and --max-connections"
         raise ValueError(f"echo has no updates: it goes with {own} only")
     return ["echo"]

@@ -21,6 +21,7 @@ from wsdemo.processes.children import say
 from wsdemo.processes.jobs import ClientsJob, ClientsReady, ClientsTally, Tally
 from wsdemo.processes.stalls import Watch
 from wsdemo.reader import Delivery, Reader
+from wsdemo.returns import JITTERED, Returning
 from wsdemo.transports import TRANSPORTS
 from wsdemo.workload import DEFAULT_PACE
 
@@ -82,9 +83,12 @@ async def _follow(orders: AsyncIterator[Any], start: asyncio.Future[int]) -> Non
 async def _work(job: ClientsJob, start: asyncio.Future[int]) -> None:
     delay_s = await _one_way_delay(job["host"], job["probe_port"], job.get("probes", PROBES))
     hear = TRANSPORTS[job["transport"]].module().hear
-    hold_s = job.get("hold_s", DEFAULT_PACE.hold_s)
+    common: dict[str, Any] = {
+        "hold_s": job.get("hold_s", DEFAULT_PACE.hold_s),
+        "returning": Returning(job.get("returning", JITTERED.kind)),
+    }
     readers = [
-        Reader(job["interval_s"], phase_s=phase_s, duration_s=job["duration_s"], gate=start, hold_s=hold_s)
+        Reader(job["interval_s"], phase_s=phase_s, duration_s=job["duration_s"], gate=start, **common)
         for phase_s in job["phases_s"]
     ]
     heard: list[list[Delivery]] = [[] for _ in readers]

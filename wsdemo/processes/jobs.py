@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 from wsdemo.meter import Counters as Counters
+from wsdemo.returns import Kinds
 
 Kind = Literal["server", "clients", "rehearsal", "legs", "line", "live", "echo"]
 
@@ -16,8 +17,9 @@ Kind = Literal["server", "clients", "rehearsal", "legs", "line", "live", "echo"]
 class ServerJob(TypedDict):
     """What a server is to do. schedule: a `Schedule.recipe`; hold: whether the feed waits for `Start`.
 
-    pace: the fields of a `workload.Pace`; ports: where single transports are to listen, by name; log, log_size: the
-    file of the feed's log, None for one in memory, and how many updates it keeps.
+    pace: the fields of a `workload.Pace`; port: of the first transport, 0 for any that is free; ports: where single
+    transports are to listen, by name; log, log_size: the file of the feed's log, None for one in memory, and how many
+    updates it keeps.
     """
 
     transports: list[str]
@@ -26,6 +28,7 @@ class ServerJob(TypedDict):
     hold: bool
     max_connections: int
     pace: dict[str, Any]
+    port: NotRequired[int]
     ports: NotRequired[dict[str, int]]
     log: NotRequired[str | None]
     log_size: NotRequired[int]
@@ -51,11 +54,15 @@ Stall = tuple[int, float]
 
 
 class ServerCounters(TypedDict):
-    """A server's answer to every order: the counters of each transport, its feed's seq, its stalls since `Start`."""
+    """A server's answer to every order: the counters of each transport, its feed's seq, its stalls since `Start`.
+
+    arrivals: when the connections of each transport came, of `time.perf_counter_ns()`, for whoever asks for them.
+    """
 
     meters: dict[str, Counters]
     seq: int
     stalls: list[Stall]
+    arrivals: NotRequired[dict[str, list[int]]]
 
 
 class ClientsJob(TypedDict):
@@ -63,7 +70,7 @@ class ClientsJob(TypedDict):
 
     probe_port: of a plain TCP echo on the server's host; phases_s: the first poll of each client: as many clients as
     phases; hold_s: how long the server holds a long poll; probes: how often the bare line is probed; grace_s: how long
-    after the end the last news may take. The rest as for `Workload`.
+    after the end the last news may take; returning: the kind of a `returns.Returning`. The rest as for `Workload`.
     """
 
     transport: str
@@ -76,6 +83,7 @@ class ClientsJob(TypedDict):
     hold_s: NotRequired[float]
     probes: NotRequired[int]
     grace_s: NotRequired[float]
+    returning: NotRequired[Kinds]
 
 
 class ClientsReady(TypedDict):

@@ -17,6 +17,7 @@ from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
+from wsdemo.returns import saying, told
 from wsdemo.transports.habits import asks
 from wsdemo.transports.http import Client, answer_position, http_server
 from wsdemo.workload import DEFAULT_PACE, Pace
@@ -37,11 +38,11 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
         tag = f'"{answer.epoch}-{answer.seq}"'
         response = web.Response(status=304)
         if not names(", ".join(request.headers.getall("If-None-Match", [])), tag):
-            response = web.json_response(text=answer.text())
+            response = web.json_response(text=saying(answer.text(), **told(sock.meter)))
         response.headers["ETag"] = tag
         return response
 
-    async with http_server({"/updates": updates}, sock, guard):
+    async with http_server({"/updates": updates}, sock, guard, pace.answer_s):
         yield
 
 

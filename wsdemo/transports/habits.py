@@ -46,6 +46,7 @@ async def asks(
                 request = None
             else:
                 attempts.reached() if request.opening else attempts.succeeded()
+                attempts.told(answer)
                 deliveries = _new(reader, answer)
                 request.wasted = None if request.opening else not deliveries
                 for delivery in deliveries:
@@ -90,6 +91,7 @@ async def held(
                 continue
             was_held = time.monotonic() - asked_s >= min(AT_ONCE_S, reader.hold_s / 2)
             attempts.reached()
+            attempts.told(answer)
             deliveries = _new(reader, answer)
             request.wasted = not deliveries
             for delivery in deliveries:
@@ -97,7 +99,7 @@ async def held(
             await reader.opened()
             if deliveries or was_held or request.opening:
                 attempts.succeeded()
-            else:
+            if "goodbye" in answer or not (deliveries or was_held or request.opening):
                 await attempts.wait()
 
 
@@ -120,11 +122,15 @@ async def streamed(url: str, reader: Reader, stream: Stream) -> AsyncGenerator[D
     while True:
         reader.asks().wasted = False  # the answer to this one request is the whole stream
         try:
-            reader.place(await stream.open())
+            position = await stream.open()
+            reader.place(position)
             attempts.reached()
+            attempts.told(position)
             await reader.opened()
             while True:
-                if (delivery := reader.take(await stream.news())) is not None:
+                message = await stream.news()
+                attempts.told(message)
+                if (delivery := reader.take(message)) is not None:
                     attempts.succeeded()
                     yield delivery
         except Trouble as trouble:

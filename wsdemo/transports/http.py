@@ -23,6 +23,8 @@ from wsdemo.far_end import Message, NotOurs, Reply, Trouble, answer_in
 from wsdemo.feed import MAX_MESSAGE_BYTES, Answer, Feed, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
+from wsdemo.returns import RETRY_AFTER_S
+from wsdemo.workload import DEFAULT_PACE
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -47,9 +49,12 @@ LOG.addFilter(_OurFaults())
 
 
 @asynccontextmanager
-async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Guard) -> AsyncIterator[None]:
+async def http_server(
+    routes: dict[str, Handler], sock: MeteredSocket, guard: Guard, answer_s: float = DEFAULT_PACE.answer_s
+) -> AsyncIterator[None]:
     """Serve `{path: handler}` for GET on `sock` while the body runs; every request is guarded and counted.
 
+    answer_s: see `Pace`; a connection on which nothing is acknowledged for so long is aborted, where the system can.
     Its plain form is built in the lesson `01_answer_a_request`.
     """
 
@@ -57,13 +62,31 @@ async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Gu
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         sock.meter.requests += 1
         answer = answer_at_the_door(request, guard, sock.place(request.transport))
-        return await handler(request) if answer is None else answer
+        response = await handler(request) if answer is None else answer
+        if sock.leaving.has_begun:  # the next question goes to the next server
+            response.force_close()
+        return response
 
     app = web.Application(middlewares=[guarded])
     app.on_response_prepare.append(permit(guard))
     app.add_routes(web.get(path, handler, allow_head=False) for path, handler in routes.items())
+    runner = _runner(app)
+    await runner.setup()
+    sock.door.keep(guard, patience_s=answer_s)
+    try:
+        site = web.SockSite(runner, sock, backlog=1024)
+        await site.start()
+        sock.leaving.stop_listening = site.stop
+        yield
+    finally:
+        await sock.leaving.stop()
+        await runner.cleanup()
+        sock.door.shut()
+
+
+def _runner(app: web.Application) -> web.AppRunner:
     # Without handler_cancellation, a handler that waits for news would go on waiting for a reader who has left.
-    runner = web.AppRunner(
+    return web.AppRunner(
         app,
         access_log=None,
         logger=LOG,
@@ -71,20 +94,14 @@ async def http_server(routes: dict[str, Handler], sock: MeteredSocket, guard: Gu
         handler_cancellation=True,
         keepalive_timeout=KEEP_ALIVE_S,
     )
-    await runner.setup()
-    sock.door.keep(guard)
-    try:
-        await web.SockSite(runner, sock, backlog=1024).start()
-        yield
-    finally:
-        await runner.cleanup()
-        sock.door.shut()
 
 
 def answer_at_the_door(request: web.Request, guard: Guard, place: int) -> web.Response | None:
     """Return the answer to a request that does not come in: a refusal, or a browser's question whether it may ask."""
     if (refusal := guard.refusal(request.headers, place)) is not None:
         response = web.json_response({"error": refusal.reason}, status=refusal.status)
+        if refusal.status == 503:
+            response.headers["Retry-After"] = str(RETRY_AFTER_S)
         response.force_close()  # who was refused makes room for others
         return response
     wrong = request.match_info.http_exception  # None where there is a handler

@@ -11,6 +11,7 @@ from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
+from wsdemo.returns import saying, told
 from wsdemo.transports.habits import asks
 from wsdemo.transports.http import Client, answer_position, http_server
 from wsdemo.workload import DEFAULT_PACE, Pace
@@ -30,9 +31,9 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
         if isinstance(answer, web.Response):
             return answer
         sock.meter.wasted += not answer.news
-        return web.json_response(text=answer.text())
+        return web.json_response(text=saying(answer.text(), **told(sock.meter)))
 
-    async with http_server({"/updates": updates}, sock, guard):
+    async with http_server({"/updates": updates}, sock, guard, pace.answer_s):
         yield
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import json
+import random
 import re
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -18,20 +19,19 @@ from aiohttp_sse import EventSourceResponse
 from wsdemo import far_end
 from wsdemo.beats import beats
 from wsdemo.fanout import Fanout
-from wsdemo.far_end import Message, NotOurs, Trouble, position_in, update_in
+from wsdemo.far_end import Message, NotOurs, Trouble, goodbye_in, position_in, update_in
 from wsdemo.feed import AT_A_TIME, Answer, Feed, News, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import Meter, MeteredSocket
 from wsdemo.reader import Delivery, Reader
+from wsdemo.returns import LEAST_SPREAD_S, Goodbye, told
 from wsdemo.tasks import background
 from wsdemo.transports.habits import streamed
 from wsdemo.transports.http import Client, answer_position, http_server, reading, refuse_position
 from wsdemo.workload import DEFAULT_PACE, Pace
 
-HEARTBEAT_S = DEFAULT_PACE.comment_s
-"""A comment this often keeps proxies from closing a silent answer; a client that misses three of them leaves."""
 RETRY_MS = 1000
-"""How long a browser is told to wait before it reconnects."""
+"""How long a browser is told to wait at the least before it reconnects; see `retry_ms`."""
 MAX_EVENT_CHARS = 1024 * 1024
 """The longest event that is read. Without a bound a stream that has no blank line would fill the memory."""
 
@@ -59,12 +59,13 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
         answer = _resume(feed, request)
         if isinstance(answer, web.Response):
             return answer
-        stream = _Answer(sock.meter, pace.comment_s)
-        return await _stream(request, stream, feed, answer, in_chunks if request.version >= HttpVersion11 else bare)
+        stream = _Answer(sock.meter, pace)
+        with sock.leaving.attending(stream.part):
+            return await _stream(request, stream, feed, answer, in_chunks if request.version >= HttpVersion11 else bare)
 
     async with (
         background(in_chunks.publish(pace.at_most_every_s), bare.publish(pace.at_most_every_s)),
-        http_server({"/updates": updates}, sock, guard),
+        http_server({"/updates": updates}, sock, guard, pace.answer_s),
     ):
         yield
 
@@ -72,9 +73,16 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
 class _Answer(EventSourceResponse):
     """The library's answer, whose comments come at even times and are counted."""
 
-    def __init__(self, meter: Meter, comment_s: float):
-        super().__init__(ping_interval=comment_s)
-        self._meter = meter
+    def __init__(self, meter: Meter, pace: Pace):
+        # The library has the system abort a connection on which nothing is acknowledged for so long.
+        super().__init__(ping_interval=pace.comment_s, send_timeout=pace.answer_s)
+        self.meter = meter
+        self.goodbye: Goodbye | None = None
+
+    def part(self, goodbye: Goodbye) -> None:
+        """End the stream with this goodbye as its last event."""
+        self.goodbye = goodbye
+        self.stop_streaming()
 
     async def _ping(self) -> None:
         with suppress(ConnectionResetError, RuntimeError):  # the reader has left; or the answer is at its end
@@ -85,7 +93,7 @@ class _Answer(EventSourceResponse):
                 except TimeoutError:
                     self._abort_transport()
                     return
-                self._meter.heartbeats += 1
+                self.meter.heartbeats += 1
 
 
 async def _stream(
@@ -98,21 +106,32 @@ async def _stream(
         await stream.prepare(request)
         response = stream
         async with stream:
-            await stream.send(json.dumps(answer.position()), id=f"{feed.epoch}-{seq}", event="position", retry=RETRY_MS)
-            while answer.news:
+            position = json.dumps(answer.position() | told(stream.meter))
+            retry = retry_ms(stream.meter.spread_s())
+            await stream.send(position, id=f"{feed.epoch}-{seq}", event="position", retry=retry)
+            while answer.news and stream.goodbye is None:
                 for number, news in enumerate(answer.news, 1):
                     await stream.send(news.text(), id=f"{feed.epoch}-{news.seq}")
                     seq = news.seq
                     if number % AT_A_TIME == 0:
                         await feed.give_way()
                 answer = feed.since(seq)
-            if transport is not None:
+            if transport is not None and stream.goodbye is None:
                 readers.join(transport, answer.seq)  # no await since the last look: nothing can slip between
                 try:
                     await stream.wait()
                 finally:
                     readers.leave(transport)
+            if (goodbye := stream.goodbye) is not None:
+                stream.force_close()
+                retry = retry_ms(goodbye.within_s)
+                await stream.send(json.dumps(goodbye.message()), event="goodbye", retry=retry)
     return response
+
+
+def retry_ms(spread_s: float) -> int:
+    """Return how long to tell one browser to wait. It waits just so long, so that the jitter must come from here."""
+    return RETRY_MS + (round(random.uniform(0, spread_s) * 1000) if spread_s > LEAST_SPREAD_S else 0)
 
 
 def _resume(feed: Feed, request: web.Request) -> Answer | web.Response:
@@ -154,8 +173,9 @@ class _Events:
         position, headers = self._reader.position(), {"Accept": "text/event-stream"}
         if self._reader.epoch is not None:
             position, headers["Last-Event-ID"] = {}, f"{self._reader.epoch}-{self._reader.seq}"
-        # No limit on the whole answer, which never ends; three missing heartbeats mean that the server is gone.
-        limits = ClientTimeout(sock_connect=far_end.ANSWER_TIMEOUT_S, sock_read=3 * HEARTBEAT_S)
+        # No limit on the whole answer, which never ends; two missing heartbeats mean that the server is gone.
+        silence_s = 2 * self._reader.pace.comment_s
+        limits = ClientTimeout(sock_connect=far_end.ANSWER_TIMEOUT_S, sock_read=silence_s)
         self._client = await Client(self._url, limits).__aenter__()
         try:
             async with asyncio.timeout(far_end.ANSWER_TIMEOUT_S):
@@ -174,6 +194,8 @@ class _Events:
         assert self._response is not None and self._events is not None
         with reading(self._response):
             async for event in self._events:
+                if event.get("event") == "goodbye":
+                    raise Trouble(goodbye=goodbye_in(event["data"]))
                 if not event.get("event"):  # one with a type of its own is none of ours
                     return update_in(event["data"])
         raise Trouble

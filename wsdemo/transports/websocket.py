@@ -29,6 +29,7 @@ from wsdemo.feed import AT_A_TIME, MAX_MESSAGE_BYTES, Feed, News, Position, read
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
 from wsdemo.reader import Delivery, Reader
+from wsdemo.returns import RETRY_AFTER_S, Goodbye, told
 from wsdemo.tasks import background
 from wsdemo.transports.habits import streamed
 from wsdemo.workload import DEFAULT_PACE, Pace
@@ -44,8 +45,8 @@ class _Limits(TypedDict):
 
 LIMITS: _Limits = {"compression": None, "max_size": MAX_MESSAGE_BYTES, "close_timeout": 1}
 """For both sides: bytes a message, and seconds that a closing handshake may take."""
-SILENCE_S = 2 * DEFAULT_PACE.ping_s
-"""From when on a client asks a silent far end whether it is there."""
+SILENCE = 1.25
+"""After so many periods of a server's pings a client asks a silent far end whether it is there."""
 CATCH_UP_S = 30
 """How long a reader may take for what it missed before it is cut off; it resumes with what it got."""
 
@@ -61,7 +62,7 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
     push = Push(feed, sock, guard)
     async with (
         background(push.readers.publish(pace.at_most_every_s)),
-        websocket_server(push.attend, push.check, sock, guard, ping_s=pace.ping_s, **LIMITS),
+        websocket_server(push.attend, push.check, sock, guard, keepalive_s=pace.answer_s, ping_s=pace.ping_s, **LIMITS),
     ):
         yield
 
@@ -81,7 +82,10 @@ class Push:
         try:
             address = urlsplit(request.path)
             if (refusal := self._guard.refusal(request.headers, connection.place)) is not None:
-                return connection.respond(HTTPStatus(refusal.status), refusal.reason + "\n")
+                answer = connection.respond(HTTPStatus(refusal.status), refusal.reason + "\n")
+                if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+                    answer.headers["Retry-After"] = str(RETRY_AFTER_S)
+                return answer
             position = read_position(parse_qsl(address.query, keep_blank_values=True))
         except ValueError as error:  # also: what is no address
             return connection.respond(HTTPStatus.BAD_REQUEST, f"{error}\n")
@@ -108,7 +112,7 @@ class Push:
         """Send what this reader missed, waiting for it alone, so that a long log needs no large buffer."""
         answer = self._feed.since(*self._positions[connection])
         seq = answer.seq
-        await connection.send(json.dumps(answer.position()))
+        await connection.send(json.dumps(answer.position() | told(self._meter)))
         while answer.news:
             for number, news in enumerate(answer.news, 1):
                 await connection.send(news.text())
@@ -148,8 +152,10 @@ class _Subscription:
 
     async def open(self) -> Message:
         self._waiting.clear()  # of a connection that broke: the reader resumes behind what it took
-        position = self._reader.position()
-        self._connection = await far_end.follow(self._url, lambda place: _open(far_end.address(place, position)))
+        position, ping_s = self._reader.position(), self._reader.pace.ping_s
+        self._connection = await far_end.follow(
+            self._url, lambda place: _open(far_end.address(place, position), ping_s)
+        )
         try:
             async with asyncio.timeout(far_end.ANSWER_TIMEOUT_S):
                 return await self._read(position_in)
@@ -168,7 +174,7 @@ class _Subscription:
         except NotOurs as error:
             raise Trouble(Reply(101, "a WebSocket message", error.body)) from error
         except (OSError, websockets.WebSocketException) as error:
-            raise Trouble(Reply(101, "a WebSocket", str(error).encode())) from error
+            raise Trouble(Reply(101, "a WebSocket", str(error).encode()), _goodbye(error)) from error
 
     async def close(self) -> None:
         # Not left to the library's `async with`, which calls leaving within its block an internal error (1011).
@@ -181,11 +187,18 @@ class _Subscription:
                 raise
 
 
-async def _open(address: str) -> ClientConnection:
+def _goodbye(error: Exception) -> Goodbye | None:
+    """Return what the far end said as it left, None where it said nothing."""
+    said = error.rcvd if isinstance(error, websockets.ConnectionClosed) else None
+    return Goodbye.read(said.code, said.reason) if said is not None else None
+
+
+async def _open(address: str, ping_s: float) -> ClientConnection:
+    caller: Any = partial(_Caller, ping_s)  # to the library any callable will do
     try:
         # proxy=None: the library would otherwise send even loopback traffic through HTTP_PROXY.
         return await connect(
-            address, proxy=None, create_connection=_Caller, open_timeout=far_end.ANSWER_TIMEOUT_S, **LIMITS
+            address, proxy=None, create_connection=caller, open_timeout=far_end.ANSWER_TIMEOUT_S, **LIMITS
         )
     except (OSError, websockets.WebSocketException) as error:
         raise Trouble from error
@@ -200,15 +213,26 @@ class _Caller(ClientConnection):
     _came = b""
     _heard_s = -math.inf
 
+    def __init__(self, ping_s: float, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self._ping_s = ping_s
+
     async def keepalive(self) -> None:
         """Ping only a far end that has long been silent. One that pings, as ours do, need not be asked if it is there.
 
-        So a held line costs what its server says, and no more; browsers do not ping either.
+        So a held line costs what its server says, and no more; browsers do not ping either. A far end from which
+        nothing has come for two periods is gone.
         """
-        # How long it will be, bytes decide, and they wake nobody.
-        while (rest_s := self._heard_s + SILENCE_S - time.monotonic()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(rest_s)
-        await super().keepalive()
+        while True:
+            # How long it will be, bytes decide, and they wake nobody.
+            while (rest_s := self._heard_s + SILENCE * self._ping_s - time.monotonic()) > 0:  # noqa: ASYNC110
+                await asyncio.sleep(rest_s)
+            await self.ping()
+            asked_s = time.monotonic()
+            await asyncio.sleep((2 - SILENCE) * self._ping_s)
+            if self._heard_s < asked_s:
+                self.transport.abort()
+                return
 
     async def handshake(self, *arguments: Any, **options: Any) -> None:
         try:

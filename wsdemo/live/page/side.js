@@ -5,6 +5,9 @@ import { DIRECT, RELAYED, updatesUrls } from "./place.js";
 import { Walk } from "./theory.js";
 import { backoff, sleep } from "./waits.js";
 
+/** A server that asks for more is not believed. */
+const MOST_SPREAD_S = 300;
+
 /**
  * name: "left" or "right"; transport: its row of the registry, with `hear` of its file; run: gives `nowS()` (seconds of
  * the run), `epoch`, `session`, and the `way` by which sides are reached; watcher: told of what happens (`heard(side, update)`, `asked(side, request)`, `changed(side)`).
@@ -17,6 +20,7 @@ export class Side {
 
   constructor(name, transport, run, watcher) {
     Object.assign(this, { name, transport, run, watcher, seq: 0, lost: 0, last: null, state: { kind: "waiting" } });
+    this.spreadS = 0;
     this.setTimetable(0, 1, 0);
   }
 
@@ -145,6 +149,7 @@ export class Side {
       throw new NoAnswer("another run answers here");
     }
     Object.assign(this, { attempt: 0, everOpened: true });
+    this.#told(position);
     this.run.way = this.way;
     if (this.holds && this.#open !== null && !this.#open.answered) {
       this.#answer(this.#open);
@@ -152,9 +157,16 @@ export class Side {
     this.#set({ kind: "open" });
   }
 
+  /** Take over how long its readers should spread when they come back, if the server says so. */
+  #told(message) {
+    if (message.spread_s > 0 && message.spread_s <= MOST_SPREAD_S) {
+      this.spreadS = message.spread_s;
+    }
+  }
+
   /** Take over that the line has failed; return how long to wait before the next attempt, in milliseconds. */
   failed() {
-    const waitMs = backoff(this.attempt);
+    const waitMs = backoff(this.attempt, this.spreadS);
     this.attempt += 1;
     if (!this.everOpened) {
       this.way = this.way === DIRECT ? RELAYED : DIRECT;
@@ -172,6 +184,7 @@ export class Side {
     const nowS = this.run.nowS();
     let fresh = 0;
     for (const update of updates) {
+      this.#told(update);
       if (update.seq <= this.seq) {
         this.tally.duplicates += 1;
         continue;
