@@ -163,7 +163,7 @@ def test_the_one_way_delay_is_half_a_round_trip(monkeypatch):
 
     async def scenario():
         async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
-            return await clients._one_way_delay("127.0.0.1", server.sockets[0].getsockname()[1])
+            return await clients._one_way_delay("127.0.0.1", server.sockets[0].getsockname()[1], clients.PROBES)
 
     assert asyncio.run(scenario()) == pytest.approx(0.001)
 
