@@ -154,3 +154,35 @@ def test_readers_that_fail_while_they_listen_end_the_rehearsal():
                 readers.kill()
 
     asyncio.run(scenario())
+
+
+def test_a_scene_that_somebody_has_not_heard_to_its_end_is_played_again():
+    """What was sent to a reader who had no time to take it would be a price of nobody's."""
+    look = {"sent": 0, "received": 0, "cpu_s": 0.0, "rss_bytes": 0}
+    opened, after = module._Look(seq=3, **look), module._Look(seq=5, **look)
+    whole = [(seq, 0.001, 0.001) for seq in (4, 4, 5, 5)]
+
+    def scene(heard):
+        return module._Played(2, 0.2, opened, opened, after, heard, 4, 0, 4, [])
+
+    assert scene(whole).is_whole and scene([*whole, (3, None, None)]).is_whole
+    assert not scene(whole[:-1]).is_whole
+
+    class Rehearsal:
+        def __init__(self):
+            self.coming = [scene(whole)] * 2 + [scene(whole[:-1])] * 2 + [scene(whole)] * 20
+            self.count = 0
+
+        async def publish(self):
+            pass
+
+        async def play(self, *_, **__):
+            self.count += 1
+            return self.coming[self.count - 1]
+
+    async def scenario():
+        rehearsal = Rehearsal()
+        assert all([one.is_whole async for one in module._pushed(rehearsal)])
+        assert rehearsal.count == 1 + 3 * module.ROUNDS + 2
+
+    asyncio.run(scenario())

@@ -36,6 +36,8 @@ ROUNDS, FEW, SOME, MANY = 3, 1, SEVERAL, 50
 """A push is tried in so many rounds, each at one reader, at some and at many: one short round is luck."""
 GAP_S, NEWS_A_SCENE = 0.1, 3
 """Between two updates: rarer news finds the code as cold as these do."""
+MOST_TRIES = 3
+"""A scene in which somebody has not heard the last update yet is played again: its bytes would belong to no answer."""
 POLLS_PER_S = (40.0, 400.0)
 """At these rates a poll is tried: a busy server needs less for each."""
 _SCENE_S, _REST_S, _LEAD_S = 0.4, 0.1, 0.05
@@ -106,6 +108,11 @@ class _Played:
     def updates(self) -> int:
         """How many were published between the two looks, each of which went to every reader."""
         return self.after.seq - self.opened.seq
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every reader has heard, by the end, each update that was published between the two looks."""
+        return sum(self.opened.seq < seq <= self.after.seq for seq, _, _ in self.heard) == self.updates * self.readers
 
     def medians_s(self) -> list[float]:
         """Return the latency of each update: its median over the readers."""
@@ -237,7 +244,11 @@ async def _pushed(rehearsal: _Rehearsal) -> AsyncIterator[_Played]:
     await rehearsal.publish()
     for readers in (FEW, SOME, MANY) * ROUNDS:
         probes = NEWS_A_SCENE if readers == FEW else 0
-        yield await rehearsal.play(readers, 1.0, GAP_S * NEWS_A_SCENE, probes=probes)
+        for _ in range(MOST_TRIES):
+            scene = await rehearsal.play(readers, 1.0, GAP_S * NEWS_A_SCENE, probes=probes)
+            if scene.is_whole:
+                break
+        yield scene
 
 
 def _asking(rehearsal: _Rehearsal, played: Sequence[_Played]) -> Calibration:
