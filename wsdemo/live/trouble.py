@@ -55,12 +55,10 @@ class Trouble:
             if kind == "none":
                 await self._end()
                 return
-            lead_s = 0.0
             if self._line is None:
                 self._line = await Line(side_port, host=self._host, most=self._most).start()
-                lead_s = LEAD_S
             self._line.change(None)
-            self._timer = asyncio.get_running_loop().call_later(lead_s, self._begin)
+            self._timer = asyncio.get_running_loop().call_later(LEAD_S, self._begin)
 
     def lead_to(self, side_port: int) -> None:
         """Let new connections go to another port of the same side: it has another transport."""

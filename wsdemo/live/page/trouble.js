@@ -5,6 +5,7 @@ const KEEP_S = 120;
 /** Clocks of two programs are not quite one: who knew so much too early knew at once. */
 const SLACK_S = 0.1;
 const MOST_UPDATES = 2000;
+const MOST_MARKS = 5000;
 
 export class Trouble {
   /** What a person wants. */
@@ -27,13 +28,11 @@ export class Trouble {
     this.#mark("changed", nowS);
   }
 
-  /** Take over when the line was struck, as the server tells, again and again: [{kind, atS}]. */
-  struck(hits) {
-    for (const hit of hits) {
-      if (!this.#hits.some(({ atMs }) => atMs === hit.atMs)) {
-        this.#hits.push(hit);
-      }
-    }
+  /** Take over when the line was struck, as the server tells, the same again and again: [{kind, atS, atMs}]. */
+  struck(hits, nowS) {
+    const isNew = (hit) => hit.atS > nowS - KEEP_S && !this.#hits.some(({ atMs }) => atMs === hit.atMs);
+    this.#hits.push(...hits.filter(isNew));
+    this.#forget(nowS);
   }
 
   /** The side has noticed that its line has failed. */
@@ -91,16 +90,13 @@ export class Trouble {
   }
 
   #mark(what, atS, count = 0) {
-    const last = this.#marks.at(-1);
-    if (last?.what === what && what === "opened") {
-      // A poll is answered many times a second; of those in a row the first and the newest say all.
-      if (this.#marks.at(-2)?.what === what) {
-        this.#marks.pop();
-      }
-    }
     this.#marks.push({ what, atS, count });
-    this.#marks = this.#marks.filter((one) => one.atS > atS - KEEP_S);
-    this.#hits = this.#hits.filter((one) => one.atS > atS - KEEP_S);
+    this.#marks.splice(0, this.#marks.length - MOST_MARKS);
+  }
+
+  #forget(nowS) {
+    this.#hits = this.#hits.filter(({ atS }) => atS > nowS - KEEP_S);
+    this.#marks = this.#marks.filter(({ atS }) => atS > nowS - KEEP_S - SLACK_S);
   }
 }
 
