@@ -132,7 +132,7 @@ export class Strip {
 
   /** The time of trouble is hatched; a line down marks the moment at which the side knew. */
   #drawTroubles(context, spans, gutter, top, bottom) {
-    const { line, ink, unit } = this.look;
+    const { soft, ink, unit } = this.look;
     const high = bottom - top;
     for (const { from, known, to } of spans) {
       const [left, wide] = [Math.max(from, gutter), Math.max(to - Math.max(from, gutter), 2 * unit)];
@@ -140,8 +140,8 @@ export class Strip {
       context.beginPath();
       context.rect(left, top, wide, high);
       context.clip();
-      context.strokeStyle = line;
-      context.lineWidth = 2 * unit;
+      context.strokeStyle = soft;
+      context.lineWidth = unit;
       for (let at = from - high; at < to + 2 * unit; at += 6 * unit) {
         stroke(context, at, bottom, at + high, top);
       }
