@@ -129,9 +129,11 @@ def with_bad_lines(page) -> None:
         page.locator(".right select.trouble").select_option("stall")
     for side in ("left", "right"):
         page.locator(f".{side} .struck:not(:empty)").wait_for()
-    page.wait_for_function(
-        "() => ['left', 'right'].every((name) => wsdemo.snapshot().sides[name].trouble.spans[0]?.knownS)"
-    )
+    for _ in range(round(patient(200))):
+        if page.evaluate("['left', 'right'].every((name) => wsdemo.snapshot().sides[name].trouble.last?.knownS)"):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("a side knows nothing of its line")
 
 
 @pytest.mark.large

@@ -156,16 +156,20 @@ export class Strip {
     }
   }
 
-  /** Each word where its line is, or beside the one before; on a plate, so that it can be read on what was drawn. */
+  /**
+   * Each word where its line is, or beside the one before, or as far right as there is room; on a plate, so that it can be
+   * read on what was drawn.
+   */
   #drawWords(context, spans, gutter, y) {
     const { ink, card, px, unit, words } = this.look;
     const space = 3 * unit;
     let free = gutter;
-    const say = (word, at) => {
-      const wide = context.measureText(word).width;
-      const left = Math.max(at + space, free);
-      if (left + wide + space > this.sheet.width) {
-        return; // there will be room once it has moved on
+    const widthOf = (word) => context.measureText(word).width;
+    const say = (word, at, room) => {
+      const wide = widthOf(word);
+      const left = Math.max(Math.min(at + space, this.sheet.width - space - wide - room), free);
+      if (left + wide + unit > this.sheet.width) {
+        return; // there will be room once those before have moved on
       }
       context.fillStyle = card;
       context.fillRect(left - unit, y - px / 2 - unit, wide + 2 * unit, px + 2 * unit);
@@ -174,9 +178,9 @@ export class Strip {
       free = left + wide + 2 * space;
     };
     for (const { word, from, known } of spans) {
-      say(words[word], from);
+      say(words[word], from, known === null ? 0 : widthOf(words.known) + 2 * space);
       if (known !== null) {
-        say(words.known, known);
+        say(words.known, known, 0);
       }
     }
   }
