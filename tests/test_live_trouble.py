@@ -353,7 +353,7 @@ def test_a_websocket_that_is_cut_comes_back_without_loss(shown):
     assert all(span["knownS"] >= span["fromS"] for span in right["trouble"]["spans"][:2])
     assert right["requests"] == right["failures"] + 1 >= 3
     assert complete(right) and right["trouble"]["last"]["lost"] == 0
-    shown.locator(".right .struck", has_text="0 lost").wait_for()
+    shown.locator(".right .struck", has_text="0\u00a0lost").wait_for()
     left = snapshot(shown)["sides"]["left"]
     assert left["failures"] == 0 and left["trouble"] == {"wanted": "none", "spans": [], "last": None}
     choose(shown, "right", "none")
