@@ -229,6 +229,25 @@ def test_a_change_that_comes_while_the_session_ends_leaves_no_port():
     run(scenario())
 
 
+@pytest.mark.parametrize("host", ["localhost", "0.0.0.0", "::1"])
+def test_a_line_listens_where_its_side_does(host):
+    """By whatever name the server was told of it."""
+
+    async def scenario():
+        async with LiveServer(host=host) as server, aiohttp.ClientSession() as http:
+            name = "[::1]" if host == "::1" else "127.0.0.1"
+            url = f"http://{name}:{server.port}/"
+            async with http.post(url + "session", json=RECIPE) as answer:
+                about = await answer.json()
+            change = {"side": "left", "trouble": "delay"}
+            async with http.post(f"{url}session/{about['id']}/trouble", json=change) as answer:
+                via = (await answer.json())["via"]
+            async with http.get(f"http://{name}:{via}/updates") as answer:
+                assert answer.status == 200 and "updates" in await answer.json()
+
+    run(scenario())
+
+
 # What the page makes of it, with made-up moments
 
 
@@ -373,9 +392,9 @@ def test_polls_are_cut_without_loss(shown):
     assert left["trouble"]["last"]["lost"] == 0
 
 
-@pytest.mark.parametrize("name", ["websocket", "sse", "long_polling"])
-def test_a_stall_is_noticed_by_the_beat_and_loses_nothing(shown, name):
-    """Nobody tells of it. It is noticed all the same, and taken back: all comes late."""
+@pytest.mark.parametrize("name", ["websocket", "sse", "long_polling", "polling"])
+def test_a_stall_is_noticed_and_loses_nothing(shown, name):
+    """Nobody tells of it. The server's signs of life give it away, or a poll's limit of time; then all comes late."""
     shown.locator(".right .transport").select_option(name)
     wait_until(shown, f"s.sides.right.transport === '{name}' && s.sides.right.heard >= 1")
     choose(shown, "right", "stall")

@@ -131,7 +131,7 @@ class Line:
         """Open the line. Opening it again while it is open changes nothing."""
         if self._server is None:
             with contextlib.suppress(ValueError):  # on a small system it holds what there is
-                allow_connections(fitting(MOST_CONNECTIONS, 2), 2)
+                allow_connections(fitting(self._most, 2), 2)
             loop = asyncio.get_running_loop()
             self._server = await loop.create_server(self._join, self._host, self._wanted_port, backlog=_BACKLOG)
             self._start_ns = time.perf_counter_ns()

@@ -98,7 +98,7 @@ class Session:
         self.was_read = False
         self._host, self._guard = host, guard
         self._sides: dict[str, Side] = {}
-        self._troubles = {side: Trouble(host, 2 * SIDE_CONNECTIONS) for side in SIDES}
+        self._troubles = {side: Trouble(2 * SIDE_CONNECTIONS) for side in SIDES}
         self._has_ended = False
         self._t0_ns = 0  # once it is open
 
@@ -136,8 +136,11 @@ class Session:
         return self._troubles[side].port or self._sides[side].port
 
     async def trouble(self, side: str, kind: str) -> None:
-        """Let a side be in this trouble from now on. Raises `Problem` if the session has ended meanwhile."""
-        await self._troubles[side].become(kind, self._sides[side].port)
+        """Let a side be in this trouble from now on. Raises `Problem` if there is no room, or the session has ended."""
+        try:
+            await self._troubles[side].become(kind, self._sides[side].address, self._sides[side].port)
+        except OSError as error:
+            raise Problem(503, "this server has no room for a line in trouble; try again later.") from error
         if self._has_ended:
             await self._troubles[side].close()
             raise Problem(404, ENDED)

@@ -29,7 +29,7 @@ class Side:
 
     def __init__(self, name: str, feed: Feed, host: str, guard: Guard):
         self.meter = Meter()
-        self.port = 0
+        self.address, self.port = "", 0  # once it is open
         self._seen = 0
         self._module = TRANSPORTS[name].module()
         self._feed, self._host, self._guard = feed, host, guard
@@ -49,7 +49,7 @@ class Side:
 
     async def _hold(self, opened: asyncio.Future[None]) -> None:
         with listen(self.meter, self._host) as sock:
-            self.port = sock.getsockname()[1]
+            self.address, self.port = sock.getsockname()[:2]
             async with self._module.serve(self._feed, sock, self._guard):
                 opened.set_result(None)
                 await self._end.wait()

@@ -32,11 +32,11 @@ TROUBLES = tuple(_FAULTS)
 
 
 class Trouble:
-    """The line of one side. host: where the side listens, and the line does; most: how many connections it holds."""
+    """The line of one side. most: how many connections it holds."""
 
-    def __init__(self, host: str, most: int):
+    def __init__(self, most: int):
         self.kind = "none"
-        self._host, self._most = host, most
+        self._most = most
         self._line: Line | None = None
         self._hits: deque[dict[str, object]] = deque(maxlen=MOST_HITS)
         self._timer: asyncio.TimerHandle | None = None
@@ -47,16 +47,20 @@ class Trouble:
         """Where the line listens; None while there is none."""
         return self._line.port if self._line is not None else None
 
-    async def become(self, kind: str, side_port: int) -> None:
-        """Let this be the trouble from now on, one of TROUBLES, on the way to the side's port."""
+    async def become(self, kind: str, address: str, side_port: int) -> None:
+        """Let this be the trouble from now on, one of TROUBLES, on the way to where the side listens.
+
+        Raises OSError where no line can be opened.
+        """
         async with self._turn:
             self._cancel()
-            self.kind = kind
             if kind == "none":
+                self.kind = kind
                 await self._end()
                 return
             if self._line is None:
-                self._line = await Line(side_port, host=self._host, most=self._most).start()
+                self._line = await Line(side_port, host=address, most=self._most).start()
+            self.kind = kind
             self._line.change(None)
             self._timer = asyncio.get_running_loop().call_later(LEAD_S, self._begin)
 
