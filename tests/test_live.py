@@ -712,7 +712,7 @@ def test_a_session_that_cannot_open_leaves_nothing_and_takes_no_room(monkeypatch
 
 def test_a_side_that_opens_while_its_session_ends_is_closed_again(monkeypatch):
     """The page is told that the session has ended, and neither a task nor a port outlives it."""
-    side = live_sessions._Side
+    side = live_sessions.Side
     opened, late = side.open, []
 
     async def opens_late(self):

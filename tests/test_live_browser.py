@@ -396,7 +396,7 @@ def test_one_page_changes_nothing_for_another(browser, server):  # noqa: F811
 def test_the_keyboard_reaches_everything(page):
     """Tab goes through every control in the order of the eye, each with a name and a visible focus."""
     reached = []
-    for _ in range(12):
+    for _ in range(14):
         page.keyboard.press("Tab")
         reached.append(
             page.evaluate("""() => {
@@ -410,8 +410,9 @@ def test_the_keyboard_reaches_everything(page):
             break
     names = [name for name, _, _ in reached]
     assert [name[:20] for name in names[:6]] == ["Dark", "中文", "Interval between two", "Replay", "Pause", "Restart"]
-    assert names[6].startswith("Transport of the left") and names[7].startswith("Transport of the right")
-    assert len(names) == 9  # and the table, which can be scrolled where the screen is narrow
+    for at, side in ((6, "left"), (8, "right")):
+        assert names[at].startswith(f"Transport of the {side}") and names[at + 1].startswith(f"Trouble of the {side}")
+    assert len(names) == 11  # and the table, which can be scrolled where the screen is narrow
     assert all(style == "solid" and width >= 2 for _, style, width in reached)
     page.locator("#pause").focus()
     page.keyboard.press("Enter")

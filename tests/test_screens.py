@@ -121,6 +121,37 @@ def test_the_live_page_in_trouble_fits_every_screen(browser, server, amount):  #
     assert found == {}
 
 
+def with_bad_lines(page) -> None:
+    """One side is cut again and again, the other hears nothing: both say so, and the strips show it."""
+    if page.locator(".left .struck:not(:empty)").count() == 0:
+        page.locator(".left .transport").select_option("sse")
+        page.locator(".left select.trouble").select_option("cut")
+        page.locator(".right select.trouble").select_option("stall")
+    for side in ("left", "right"):
+        page.locator(f".{side} .struck:not(:empty)").wait_for()
+    for _ in range(round(patient(200))):
+        if page.evaluate("['left', 'right'].every((name) => wsdemo.snapshot().sides[name].trouble.last?.knownS)"):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("a side knows nothing of its line")
+
+
+@pytest.mark.large
+def test_the_live_page_with_bad_lines_fits_every_screen(browser, server, amount):  # noqa: F811
+    """Its hatching and its words, in the strip and below it; the words follow each other closely."""
+    wanted = amount(small=FEW, large=PLAIN + FORCED)
+    found = {}
+    with on_screens(browser, server.url, wanted) as shown:
+        for screen, page in shown:
+            running(page)
+            with_bad_lines(page)
+            pictures = drawn_anew(page)
+            words = {text["text"] for picture in pictures for text in picture["texts"]}
+            assert words & {"known", "察觉"}, screen.name
+            found |= faults(page, screen)
+    assert found == {}
+
+
 @pytest.mark.large
 def test_the_echo_page_fits_every_screen(browser, echo_server, amount):  # noqa: F811
     """Open, with short and long messages in its log."""

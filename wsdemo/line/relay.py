@@ -12,13 +12,25 @@ from typing import Any
 
 from wsdemo.limits import allow_connections, fitting
 from wsdemo.line.fault import Fault, Way
-from wsdemo.line.link import End, Kind, Link
+from wsdemo.line.link import Kind, Link
 from wsdemo.line.spoken import parse_line, words_of
 
 MOST_EVENTS = 10_000
 MOST_CONNECTIONS = 5_000
 _BACKLOG = 4096
 """A storm of clients is to reach the server, not to wait in front of the line."""
+
+
+_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Who listens on every interface is reached by this one."""
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection for which the line has no room."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
 
 
 @dataclass(frozen=True)
@@ -53,10 +65,11 @@ class Did:
 
 
 class Line:
-    """A line between clients and the server at `to_port`, on 127.0.0.1. Use as `async with Line(port, fault) as line:`.
+    """A line between clients and the server at `to_port`. Use as `async with Line(port, fault) as line:`.
 
     Clients go to `line.port`. fault: a `Fault`, or its words, such as "delay=50ms,cut=3s"; port: where to listen, 0 for
-    any; told: called with each `Event`. Order is kept, and so is back-pressure: in each direction at most
+    any; host: where the server listens, and so the line; most: how many connections it holds, others are closed at
+    once; told: called with each `Event`. Order is kept, and so is back-pressure: in each direction at most
     `way.MOST_ON_THE_WAY` bytes are on their way, and a source waits. The handshake of TCP itself is not delayed, and
     where packets vanish it still succeeds: the system's queue of new connections answers it.
 
@@ -70,9 +83,12 @@ class Line:
         fault: Fault | str | None = None,
         *,
         port: int = 0,
+        host: str = "127.0.0.1",
+        most: int = MOST_CONNECTIONS,
         told: Callable[[Event], object] | None = None,
     ):
         self._to_port, self._wanted_port, self._tell = to_port, port, told
+        self._host, self._most = host, most
         self._fault = self.present = _fault(fault)
         self.since_s = 0.0
         self.did = Did()
@@ -115,9 +131,9 @@ class Line:
         """Open the line. Opening it again while it is open changes nothing."""
         if self._server is None:
             with contextlib.suppress(ValueError):  # on a small system it holds what there is
-                allow_connections(fitting(MOST_CONNECTIONS, 2), 2)
+                allow_connections(fitting(self._most, 2), 2)
             loop = asyncio.get_running_loop()
-            self._server = await loop.create_server(self._join, "127.0.0.1", self._wanted_port, backlog=_BACKLOG)
+            self._server = await loop.create_server(self._join, self._host, self._wanted_port, backlog=_BACKLOG)
             self._start_ns = time.perf_counter_ns()
             self._apply()
         return self
@@ -198,7 +214,9 @@ class Line:
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    def _join(self) -> End:
+    def _join(self) -> asyncio.Protocol:
+        if len(self._links) >= self._most:
+            return _TurnedAway()
         self._number += 1
         link = self._links[self._number] = Link(self, self._number)
         self.note("open", self._number)
@@ -206,7 +224,9 @@ class Line:
 
     async def _connect(self, link: Link) -> None:
         try:
-            await asyncio.get_running_loop().create_connection(lambda: link.server, "127.0.0.1", self._to_port)
+            await asyncio.get_running_loop().create_connection(
+                lambda: link.server, _ANY.get(self._host, self._host), self._to_port
+            )
         except OSError:
             self.note("nobody", link.number, f"at port {self._to_port}")
             link.end(rst=True)

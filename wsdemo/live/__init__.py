@@ -1,6 +1,9 @@
 """The live page: pull and push hear the same earthquakes, side by side. `python -m wsdemo live`, or a notebook.
 
+    side        a transport on a listening socket of its own
+    trouble     the line of a side, which a person may cut, stall, delay or refuse
     sessions    what one page is given: a feed of its own, served to its two sides
+    relay       the sides through the page's own port
     server      the page's files and the few messages between page and server
     page/       the browser's files: small modules, wired together by main.js; transports/ has one file a transport
 

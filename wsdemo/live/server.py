@@ -5,6 +5,7 @@ GET  side/ID/left/updates            what the left side's own port answers at /u
 GET  clock                           the server's clock in milliseconds
 POST session                         ask for a session (sessions.Recipe); answers where its sides listen
 POST session/ID/side                 {"side": "left", "transport": "sse"}; answers the side's new port
+POST session/ID/trouble       {"side": "left", "trouble": "cut"}; answers the port by which the side is reached now
 POST session/ID/beat                 the page is there; answers the counters and the clock
 POST session/ID/end                  the page is leaving
 
@@ -43,7 +44,9 @@ from wsdemo.live.sessions import (
     Sessions,
     offered,
     read_transport,
+    read_trouble,
 )
+from wsdemo.live.trouble import DELAY_S, TROUBLES
 from wsdemo.meter import Meter, MeteredSocket, listen
 from wsdemo.pages.web import CONTENT_TYPES, content_type, policy_name, security_headers, shared_files
 from wsdemo.processes.children import say
@@ -56,8 +59,9 @@ DEFAULT_INTERVAL_S = 1.0
 INTERVAL_RANGE_S = (0.1, 10.0)
 PAGE_CONNECTIONS = 500
 MOST_CONNECTIONS = 2000
-FILES_A_SESSION = 8
-"""What one page needs: two listening sockets, a connection or two to each, and some for its own questions."""
+FILES_A_SESSION = 16
+"""What one page needs: two listening sockets, a connection or two to each, and some for its own questions; as many
+again for lines in trouble, each with a socket that listens and two for each connection."""
 MAX_BODY_BYTES, BODY_TIMEOUT_S = 1024, 5.0
 
 
@@ -174,6 +178,7 @@ class LiveServer:
                 web.get("/side/{id}/{side}/updates", self._pass_on, allow_head=False),
                 web.post("/session", self._open),
                 web.post("/session/{id}/side", self._side),
+                web.post("/session/{id}/trouble", self._trouble),
                 web.post("/session/{id}/beat", self._beat),
                 web.post("/session/{id}/end", self._end),
             ]
@@ -200,6 +205,8 @@ class LiveServer:
                 "week_start": WEEK_START,
                 "week_s": week_s(),
                 "last_s": catalogue()[-1][0],
+                "troubles": TROUBLES,
+                "trouble_delay_s": DELAY_S,
             }
         )
 
@@ -212,14 +219,18 @@ class LiveServer:
 
     async def _side(self, request: web.Request) -> web.Response:
         session = self.sessions.find(request.match_info["id"])
-        message = await _read(request)
-        if not isinstance(message, dict) or set(message) != {"side", "transport"} or message["side"] not in SIDES:
-            raise Problem(400, f"a side is changed with its side ({' or '.join(SIDES)}) and its transport")
-        port = await session.serve(message["side"], read_transport(message["transport"]))
-        return web.json_response({"port": port})
+        side, name = await _read_change(request, "transport")
+        port = await session.serve(side, read_transport(name))
+        return web.json_response({"port": port, "via": session.way(side)})
+
+    async def _trouble(self, request: web.Request) -> web.Response:
+        session = self.sessions.find(request.match_info["id"])
+        side, name = await _read_change(request, "trouble")
+        await session.trouble(side, read_trouble(name))
+        return web.json_response({"via": session.way(side)})
 
     async def _pass_on(self, request: web.Request) -> web.StreamResponse:
-        port = self.sessions.find(request.match_info["id"]).port(request.match_info["side"])
+        port = self.sessions.find(request.match_info["id"]).way(request.match_info["side"])
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         url = f"http://{authority(host, port)}/updates?{request.rel_url.raw_query_string}"
         return await self._relay.pass_on(request, url)
@@ -266,6 +277,14 @@ async def _read(request: web.Request) -> object:
     # Broken compression; a page that left while it was speaking; what is no JSON.
     except (web.RequestPayloadError, ConnectionError, ValueError, RecursionError) as error:
         raise Problem(400, "the message is not JSON") from error
+
+
+async def _read_change(request: web.Request, what: str) -> tuple[str, object]:
+    """Return of a message which side is to change, and to what. Raises `Problem` for one that does not say both."""
+    message = await _read(request)
+    if not isinstance(message, dict) or set(message) != {"side", what} or message["side"] not in SIDES:
+        raise Problem(400, f"a side is changed with its side ({' or '.join(SIDES)}) and its {what}")
+    return message["side"], message[what]
 
 
 async def _protect(request: web.Request, response: web.StreamResponse) -> None:

@@ -18,10 +18,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from wsdemo.feed import LOG_SIZE, Answer, Feed
+from wsdemo.feed import LOG_SIZE
 from wsdemo.guard import Guard
 from wsdemo.live import PAGE
-from wsdemo.meter import Meter, listen
+from wsdemo.live.side import LateFeed, Side
+from wsdemo.live.trouble import TROUBLES, Trouble
 from wsdemo.transports import TRANSPORTS, Transport
 from wsdemo.updates import earthquakes
 
@@ -92,11 +93,12 @@ class Session:
     def __init__(self, recipe: Recipe, host: str, guard: Guard):
         self.id = secrets.token_urlsafe(12)
         self.recipe = recipe
-        self.feed = _Feed(earthquakes(recipe.speed, recipe.start_s))
+        self.feed = LateFeed(earthquakes(recipe.speed, recipe.start_s))
         self.heard_at_s = self.moved_at_s = time.monotonic()
         self.was_read = False
         self._host, self._guard = host, guard
-        self._sides: dict[str, _Side] = {}
+        self._sides: dict[str, Side] = {}
+        self._troubles = {side: Trouble(2 * SIDE_CONNECTIONS) for side in SIDES}
         self._has_ended = False
         self._t0_ns = 0  # once it is open
 
@@ -116,24 +118,36 @@ class Session:
 
         Raises `Problem` if the session has ended meanwhile: nobody would close what opens after that.
         """
-        new = _Side(name, self.feed, self._host, self._guard)
+        new = Side(name, self.feed, self._host, self._guard)
         await new.open()
         if self._has_ended:
             await new.close()
             raise Problem(404, ENDED)
         old, self._sides[side] = self._sides.get(side), new
+        self._troubles[side].lead_to(new.port)
         if old is not None:
             await old.close()
         return new.port
 
-    def port(self, side: str) -> int:
-        """Return the port of a side. Raises `Problem` for a side that there is not."""
+    def way(self, side: str) -> int:
+        """Return the port by which a side is reached now. Raises `Problem` for a side that there is not."""
         if side not in self._sides:
             raise Problem(404, f"a page has two sides, {' and '.join(SIDES)}")
-        return self._sides[side].port
+        return self._troubles[side].port or self._sides[side].port
+
+    async def trouble(self, side: str, kind: str) -> None:
+        """Let a side be in this trouble from now on. Raises `Problem` if there is no room, or the session has ended."""
+        try:
+            await self._troubles[side].become(kind, self._sides[side].address, self._sides[side].port)
+        except OSError as error:
+            raise Problem(503, "this server has no room for a line in trouble; try again later.") from error
+        if self._has_ended:
+            await self._troubles[side].close()
+            raise Problem(404, ENDED)
 
     async def close(self) -> None:
         self._has_ended = True
+        await asyncio.gather(*(trouble.close() for trouble in self._troubles.values()))
         await asyncio.gather(*(side.close() for side in self._sides.values()))
         await self.feed.stop()
 
@@ -153,7 +167,10 @@ class Session:
         The seq is 0 as long as nobody has asked for the news.
         """
         self.heard_at_s = time.monotonic()
-        sides = {name: side.meter.snapshot() | {"port": side.port} for name, side in self._sides.items()}
+        sides = {
+            name: side.meter.snapshot() | {"port": side.port} | self._troubles[name].about()
+            for name, side in self._sides.items()
+        }
         return {"seq": self.feed.seq, "sides": sides}
 
     def look(self, now_s: float) -> None:
@@ -172,61 +189,6 @@ class Session:
         return silent_s > SILENT_S or (
             silent_s > IDLE_S and not any(side.meter.open_now for side in self._sides.values())
         )
-
-
-class _Feed(Feed):
-    """A feed that is started by whoever first asks what came: a session without readers costs nothing.
-
-    due_ns: the start of its clock, once that is known. What was published by then is there as if it had always played.
-    """
-
-    due_ns: int | None = None
-
-    def since(self, after: int | None = None, epoch: str | None = None) -> Answer:
-        if self.due_ns is not None:
-            self.start(self.due_ns)
-        return super().since(after, epoch)
-
-
-class _Side:
-    """One transport on one port, held open by a task: what a transport opens must be closed by the same task."""
-
-    def __init__(self, name: str, feed: Feed, host: str, guard: Guard):
-        self.meter = Meter()
-        self.port = 0
-        self._seen = 0
-        self._module = TRANSPORTS[name].module()
-        self._feed, self._host, self._guard = feed, host, guard
-        self._end = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    async def open(self) -> None:
-        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._hold(opened), name="wsdemo live side")
-        try:
-            await asyncio.wait([self._task, opened], return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:  # the page that asked has left
-            await self.close()
-            raise
-        if not opened.done():
-            await self._task  # raises why it could not open
-
-    async def _hold(self, opened: asyncio.Future[None]) -> None:
-        with listen(self.meter, self._host) as sock:
-            self.port = sock.getsockname()[1]
-            async with self._module.serve(self._feed, sock, self._guard):
-                opened.set_result(None)
-                await self._end.wait()
-
-    def has_moved(self) -> bool:
-        """Whether a byte has gone in or out since the last look."""
-        before, self._seen = self._seen, self.meter.bytes_sent + self.meter.bytes_received
-        return self._seen != before
-
-    async def close(self) -> None:
-        self._end.set()
-        if self._task is not None:
-            await asyncio.gather(self._task, return_exceptions=True)
 
 
 class Sessions:
@@ -325,6 +287,13 @@ def read_transport(name: object) -> str:
         raise Problem(400, "a transport is named by a text")
     if name not in names:
         raise Problem(400, f"there is no transport {name[:40]!r} on this page: choose from {', '.join(names)}")
+    return name
+
+
+def read_trouble(name: object) -> str:
+    """Return the name of a trouble. Raises `Problem`, naming those that there are, for anything else."""
+    if not isinstance(name, str) or name not in TROUBLES:
+        raise Problem(400, f"a trouble is one of {', '.join(TROUBLES)}")
     return name
 
 

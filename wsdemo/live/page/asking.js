@@ -5,11 +5,16 @@ import { sleep } from "./waits.js";
 
 const ANSWER_TIMEOUT_MS = 10_000;
 
-/** Hear `once` after `once`, until the signal is aborted; after trouble, each wait is longer than the one before. */
+/**
+ * Hear `once` after `once`, until the signal is aborted; after trouble, each wait is longer than the one before. `once` is
+ * given a signal of its own, which ends as well when the side finds its line dead: see `Side.beat`.
+ */
 export async function again(side, signal, once) {
   while (!signal.aborted) {
+    const line = new AbortController();
+    side.leaveLine = () => line.abort();
     try {
-      await once();
+      await once(AbortSignal.any([signal, line.signal]));
     } catch (error) {
       onlyTrouble(error);
       if (!signal.aborted) {

@@ -78,6 +78,18 @@ export class Conductor {
     this.#changing = this.#changing.then(() => this.#change(side, name));
   }
 
+  /** Put the line of a side in trouble, or in order again. */
+  changeTrouble(side, kind) {
+    const { run, session } = this;
+    if (kind === side.trouble.wanted || run.paused || session.id === null) {
+      run.watcher.changed(); // the control shows what is so
+      return;
+    }
+    run.troubles(side, kind);
+    this.#countBytes();
+    this.#changing = this.#changing.then(() => this.#lead(side, kind));
+  }
+
   #settle() {
     keep("interval", this.run.intervalS);
     this.run.measureAnew();
@@ -104,15 +116,31 @@ export class Conductor {
 
   async #change(side, name) {
     try {
-      const port = await this.session.change(side.name, name);
+      const { port, via } = await this.session.change(side.name, name);
       if (side.transport.name === name && !this.run.paused) {
-        side.connect(port);
+        side.connect(port, via);
       }
     } catch (error) {
-      onlyTrouble(error);
-      if (!this.run.paused) {
-        this.session.keep();
+      this.#startOver(error);
+    }
+  }
+
+  async #lead(side, kind) {
+    try {
+      const via = await this.session.trouble(side.name, kind);
+      if (side.trouble.wanted === kind && side.port !== null && !this.run.paused) {
+        side.connect(side.port, via);
       }
+    } catch (error) {
+      this.#startOver(error);
+    }
+  }
+
+  /** A change that came to nothing: another session will be as it is wanted. */
+  #startOver(error) {
+    onlyTrouble(error);
+    if (!this.run.paused) {
+      this.session.keep();
     }
   }
 

@@ -5,8 +5,11 @@ import { WorldMap } from "./map.js";
 import { Strip } from "./strip.js";
 
 export class Panel {
-  /** actions: `choose(name)` is called with the transport that a person wants on this side. */
-  constructor(side, rings, transports, actions) {
+  /**
+   * actions: `choose(name)` is called with the transport that a person wants on this side, `trouble(kind)` with the
+   * trouble, one of `troubles`.
+   */
+  constructor(side, rings, transports, troubles, actions) {
     this.side = side;
     const root = document.getElementById("side").content.firstElementChild.cloneNode(true);
     this.root = root;
@@ -15,14 +18,14 @@ export class Panel {
     const find = (selector) => root.querySelector(selector);
     this.nodes = Object.fromEntries(
       ["family", "habit", "transport", "vain", "vain-label", "late", "late-label", "mark", "last-text", "state",
-        "state-text", "offers", "map", "strip", "unseen"].map((name) => [name, find(`.${name}`)]));
+        "state-text", "offers", "map", "strip", "unseen", "trouble", "trouble-of", "trouble-label", "struck"].map((name) => [name, find(`.${name}`)]));
     this.nodes.family.id = `${side.name}-title`;
     root.setAttribute("aria-labelledby", this.nodes.family.id);
     this.map = new WorldMap(this.nodes.map, rings);
     this.strip = new Strip(this.nodes.strip);
-    this.transports = transports;
-    this.actions = actions;
+    Object.assign(this, { transports, troubles, actions });
     this.nodes.transport.addEventListener("change", () => actions.choose(this.nodes.transport.value));
+    this.nodes.trouble.addEventListener("change", () => actions.trouble(this.nodes.trouble.value));
   }
 
   /** Say everything that depends on language or transport. */
@@ -34,6 +37,11 @@ export class Panel {
     write(nodes.unseen, texts.get(`transport${cased}`));
     nodes.transport.replaceChildren(...this.transports.map((transport) => element("option", {
       value: transport.name, textContent: texts.label(transport), selected: transport.name === side.transport.name,
+    })));
+    write(nodes["trouble-of"], texts.get(`trouble${cased}`));
+    write(nodes["trouble-label"], texts.get("trouble"));
+    nodes.trouble.replaceChildren(...this.troubles.map((kind) => element("option", {
+      value: kind, textContent: texts.get(`trouble.${kind}`), selected: kind === side.trouble.wanted,
     })));
     write(nodes["late-label"], texts.get("late"));
     nodes.offers.replaceChildren();
@@ -48,11 +56,12 @@ export class Panel {
     this.strip.setLook({
       ...look,
       texts: { source: texts.get("source"), reader: texts.get(side.polls ? "readerPull" : "readerPush") },
+      words: Object.fromEntries([...this.troubles, "known"].map((word) => [word, texts.get(`word.${word}`)])),
     });
   }
 
   /** Say the numbers of this moment. */
-  show({ measured }, { intervalS, paused }) {
+  show({ measured }, { intervalS, paused, config }) {
     const { texts, nodes, side } = this;
     write(nodes.habit, texts.get(`habit.${side.transport.habit}`, { interval: texts.plain(intervalS) }));
     write(nodes.vain, measured.share === null ? "–" : texts.share(measured.share));
@@ -60,6 +69,7 @@ export class Panel {
     write(nodes.late, measured.latency === null ? "–" : texts.duration(measured.latency));
     this.#showLast();
     this.#showState(paused);
+    this.#showTrouble(paused, config.trouble_delay_s);
   }
 
   /** What a screen reader is told of the pictures; seldom, since it changes all the time. */
@@ -80,6 +90,16 @@ export class Panel {
     } else {
       write(nodes["last-text"], texts.get(side.polls ? "nothing" : "silent"));
     }
+  }
+
+  #showTrouble(paused, delayS) {
+    const { nodes, side } = this;
+    nodes.trouble.disabled = paused; // no line is there
+    if (nodes.trouble.value !== side.trouble.wanted) {
+      nodes.trouble.value = side.trouble.wanted;
+    }
+    const last = side.trouble.last();
+    write(nodes.struck, last === null ? "" : struckText(this.texts, last, delayS));
   }
 
   #showState(paused) {
@@ -108,4 +128,18 @@ export class Panel {
     const alike = ({ habit }) => habit === this.side.transport.habit;
     return [...others.filter(alike), ...others.filter((one) => !alike(one))];
   }
+}
+
+/** What happened to a line last, when its side knew, and what became of the updates. */
+function struckText(texts, { kind, fromS, knownS, toS, late, lost }, delayS) {
+  const from = texts.moment(fromS);
+  if (kind === "delay") {
+    return texts.get(toS === null ? "struck.delay" : "delayed", { from, delay: texts.duration(delayS) });
+  }
+  const struck = texts.get(`struck.${kind}`, { from });
+  if (knownS === null) {
+    return texts.get(toS === null ? "unaware" : "unfelt", { struck, lost });
+  }
+  const after = texts.moment(knownS - fromS);
+  return texts.get(toS === null ? "away" : "came", { struck, after, count: late, lost });
 }

@@ -4,6 +4,7 @@ import { numbers } from "./numbers.js";
 import { DIRECT } from "./place.js";
 import { Side } from "./side.js";
 import { Schedule } from "./theory.js";
+import { NONE } from "./trouble.js";
 
 export const SIDES = ["left", "right"];
 
@@ -82,6 +83,7 @@ export class Run {
     this.#see();
     for (const name of SIDES) {
       this.#keepBytes(name);
+      this.sides[name].trouble.wants(NONE, this.nowS()); // a new session has its lines in order
       this.sides[name].connect(about.ports[name]);
     }
   }
@@ -113,10 +115,24 @@ export class Run {
     this.watcher.recast();
   }
 
-  /** Take over the server's counters of both sides, as of a moment while it goes on. */
+  /** A person wants other trouble for a side; it hears again once it is connected by the way that leads through it. */
+  troubles(side, kind) {
+    side.trouble.wants(kind, this.nowS());
+    side.disconnect();
+    this.measureAnew();
+  }
+
+  /** Take over the server's counters of both sides, how far the news is, and what it has done to their lines. */
   beat(counters) {
     this.#see();
     this.takeBytes(counters);
+    const nowS = this.nowS();
+    for (const name of SIDES) {
+      const { hits = [] } = counters.sides[name];
+      const struck = hits.map(({ kind, at_ms: atMs }) => ({ kind, atMs, atS: (atMs - this.#t0Ms) / 1000 }));
+      this.sides[name].trouble.struck(struck, nowS);
+      this.sides[name].beat(counters.seq);
+    }
   }
 
   takeBytes({ sides }) {
@@ -144,15 +160,20 @@ export class Run {
     return this.clock.best ? this.clock.error / 1000 : 0;
   }
 
+  /** The same for one side, whose line may have been made slower. */
+  delayOf(name) {
+    return this.delayS + (this.sides[name].trouble.wanted === "delay" ? this.config.trouble_delay_s : 0);
+  }
+
   /** Every number of this moment, for both sides. */
   numbers() {
-    const { schedule, delayS } = this;
+    const { schedule } = this;
     const { intervalS } = schedule; // the one that counts: a slider in motion is ahead of it
     const ratePerS = this.speed * this.config.rate_per_s_at_speed_1;
     const nowS = this.nowS();
     return both((name) => {
       const { before, now, base } = this.#bytes[name];
-      return numbers(this.sides[name], { schedule, nowS, intervalS, ratePerS, delayS, bytes: before + now - base });
+      return numbers(this.sides[name], { schedule, nowS, intervalS, ratePerS, delayS: this.delayOf(name), bytes: before + now - base });
     });
   }
 
@@ -163,8 +184,11 @@ export class Run {
     return {
       speed, startS, intervalS, paused, nowS: this.nowS(), sinceS: this.schedule.sinceS,
       sides: both((name) => {
-        const { transport, state, way, seq, lost, tally } = this.sides[name];
-        return { transport: transport.name, state: state.kind, way, seq, lost, ...tally, ...now[name] };
+        const { transport, state, way, seq, lost, tally, trouble } = this.sides[name];
+        return {
+          transport: transport.name, state: state.kind, way, seq, lost, ...tally, ...now[name],
+          trouble: { wanted: trouble.wanted, spans: trouble.spans(), last: trouble.last() },
+        };
       }),
     };
   }
@@ -173,7 +197,7 @@ export class Run {
   #learn({ seq, atS }) {
     const isNew = this.schedule.learn(seq, atS);
     if (isNew) {
-      SIDES.forEach((name) => this.sides[name].walk.learn(seq, atS, this.delayS));
+      SIDES.forEach((name) => this.sides[name].walk.learn(seq, atS, this.delayOf(name)));
     }
     return isNew;
   }

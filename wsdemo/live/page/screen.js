@@ -8,6 +8,7 @@ import { onPaper, pageLook, sideLook } from "./look.js";
 import { Panel } from "./panel.js";
 import { SIDES, both } from "./run.js";
 import { keep } from "./shared/address.js";
+import { WINDOW_S } from "./strip.js";
 import { Table } from "./table.js";
 import { LANGUAGES, Texts } from "./texts.js";
 
@@ -28,8 +29,9 @@ export class Screen {
   constructor(run, note, rings, conductor) {
     Object.assign(this, { run, note, texts: note.texts });
     const byId = (id) => document.getElementById(id);
-    this.panels = both((name) => new Panel(run.sides[name], rings, run.transports, {
+    this.panels = both((name) => new Panel(run.sides[name], rings, run.transports, run.config.troubles, {
       choose: (transport) => conductor.changeTransport(run.sides[name], transport),
+      trouble: (kind) => conductor.changeTrouble(run.sides[name], kind),
     }));
     byId("no-script").remove();
     byId("sides").append(...SIDES.map((name) => this.panels[name].root));
@@ -181,7 +183,8 @@ export class Screen {
   #drawPictures(nowMs, nowS) {
     for (const name of SIDES) {
       this.panels[name].map.draw(nowMs);
-      this.panels[name].strip.draw(nowS, this.run.sides[name].polls);
+      const { polls, trouble } = this.run.sides[name];
+      this.panels[name].strip.draw(nowS, polls, trouble.spans(nowS - WINDOW_S));
     }
   }
 

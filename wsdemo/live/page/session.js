@@ -45,9 +45,14 @@ export class Session {
     return tell(`session/${this.id}/beat`, ["sides", "now_ms"], {});
   }
 
-  /** Change the transport of a side; return its new port. */
-  async change(side, transport) {
-    return (await tell(`session/${this.id}/side`, ["port"], { side, transport })).port;
+  /** Change the transport of a side; return its new port, and `via`, the port that leads there. */
+  change(side, transport) {
+    return tell(`session/${this.id}/side`, ["port", "via"], { side, transport });
+  }
+
+  /** Put the line of a side in trouble, or in order; return the port that leads to the side now. */
+  async trouble(side, trouble) {
+    return (await tell(`session/${this.id}/trouble`, ["via"], { side, trouble })).via;
   }
 
   async #keep(signal) {

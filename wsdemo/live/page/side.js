@@ -3,10 +3,13 @@
 import { NoAnswer } from "./net.js";
 import { DIRECT, RELAYED, updatesUrls } from "./place.js";
 import { Walk } from "./theory.js";
+import { Trouble } from "./trouble.js";
 import { backoff, sleep } from "./waits.js";
 
 /** A server that asks for more is not believed. */
 const MOST_SPREAD_S = 300;
+/** So many signs of life of the server, a second apart, tell of news before a line that brings none is taken for dead. */
+const SILENT_BEATS = 2;
 
 /**
  * name: "left" or "right"; transport: its row of the registry, with `hear` of its file; run: gives `nowS()` (seconds of
@@ -17,10 +20,13 @@ export class Side {
   #wake = null;
   /** The question that is not answered yet, or the stream that goes on. */
   #open = null;
+  /** For how many beats it has been behind, at which update. */
+  #behind = { seq: 0, beats: 0 };
 
   constructor(name, transport, run, watcher) {
     Object.assign(this, { name, transport, run, watcher, seq: 0, lost: 0, last: null, state: { kind: "waiting" } });
     this.spreadS = 0;
+    this.trouble = new Trouble();
     this.setTimetable(0, 1, 0);
   }
 
@@ -44,6 +50,7 @@ export class Side {
     this.seq = 0;
     this.lost = 0;
     this.last = null;
+    this.trouble.clear();
   }
 
   /** Of how many requests it is known whether they were wasted. */
@@ -75,12 +82,16 @@ export class Side {
     this.#wake?.abort();
   }
 
-  /** Hear by the session's port for this side, until `disconnect`: by the way that the run has found to work. */
-  connect(port) {
+  /**
+   * Hear by the session's port for this side, until `disconnect`: by the way that the run has found to work. via: the port
+   * that leads there, if that is another one, with a line in trouble behind it.
+   */
+  connect(port, via = port) {
+    const everOpened = port === this.port && this.everOpened;
     this.disconnect();
     this.#hearing = new AbortController();
-    const urls = updatesUrls({ port, session: this.run.session, side: this.name }, this.transport.scheme);
-    Object.assign(this, { port, urls, way: this.run.way, attempt: 0, everOpened: false });
+    const urls = updatesUrls({ port: via, session: this.run.session, side: this.name }, this.transport.scheme);
+    Object.assign(this, { port, urls, way: this.run.way, attempt: 0, everOpened });
     this.walk.connect(this.run.nowS());
     this.#set({ kind: "connecting" });
     // Not awaited: it ends with the signal, and what else it throws is a fault, which is the window's to report.
@@ -92,6 +103,20 @@ export class Side {
     this.#hearing = null;
     this.#open = null;
     this.#set({ kind: "waiting" });
+  }
+
+  /**
+   * Take over how far the news is, as the server says once a second. A half-open line tells nobody: who is told of news
+   * that does not come, beat after beat, leaves the line. Polls have a time limit of their own.
+   */
+  beat(seq) {
+    const isBehind = !this.polls && this.state.kind === "open" && seq > this.seq;
+    const beats = isBehind && this.#behind.seq === this.seq ? this.#behind.beats + 1 : 0;
+    this.#behind = { seq: isBehind ? this.seq : -1, beats };
+    if (beats >= SILENT_BEATS) {
+      this.#behind.beats = 0;
+      this.leaveLine?.();
+    }
   }
 
   // What the transports call.
@@ -150,6 +175,7 @@ export class Side {
     }
     Object.assign(this, { attempt: 0, everOpened: true });
     this.#told(position);
+    this.trouble.opened(this.run.nowS());
     this.run.way = this.way;
     if (this.holds && this.#open !== null && !this.#open.answered) {
       this.#answer(this.#open);
@@ -175,6 +201,7 @@ export class Side {
     tally.failures += 1;
     tally.unanswered += Number(!answered);
     this.#open = null;
+    this.trouble.noticed(this.run.nowS());
     this.#set({ kind: "broken", untilMs: performance.now() + waitMs });
     return waitMs;
   }
@@ -189,7 +216,7 @@ export class Side {
         this.tally.duplicates += 1;
         continue;
       }
-      this.lost += update.seq - this.seq - 1;
+      this.#misses(update.seq - this.seq - 1, nowS);
       this.seq = update.seq;
       fresh += 1;
       this.#hear({ seq: update.seq, atS: update.at_s, heardS: nowS, data: update.data });
@@ -209,6 +236,13 @@ export class Side {
     }
   }
 
+  #misses(count, nowS) {
+    if (count > 0) {
+      this.lost += count;
+      this.trouble.lost(count, nowS);
+    }
+  }
+
   #answer(request) {
     request.answered = true;
     request.tally.answered += 1;
@@ -217,6 +251,7 @@ export class Side {
   #hear(update) {
     const latencyS = update.heardS - update.atS;
     this.tally.heard += 1;
+    this.trouble.heard(update.atS, update.heardS);
     // An update from before the counting began waited under other rules.
     if (update.atS >= this.timetable.sinceS) {
       this.tally.timed += 1;

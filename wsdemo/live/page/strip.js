@@ -15,7 +15,7 @@ export class Strip {
     this.sheet = new Sheet(canvas);
   }
 
-  /** Take over {ink, line, mark, card, font, px, unit, texts: {source, reader}}: see look.js. */
+  /** Take over {ink, soft, line, mark, card, font, px, unit, texts: {source, reader}, words}: see look.js. */
   setLook(look) {
     this.look = look;
   }
@@ -42,7 +42,8 @@ export class Strip {
     this.#requests.push(request);
   }
 
-  draw(nowS, polls) {
+  /** spans: what happened to the line, oldest first, see trouble.js. */
+  draw(nowS, polls, spans) {
     const context = this.look ? this.sheet.clear() : null;
     if (context === null) {
       return;
@@ -62,6 +63,9 @@ export class Strip {
     context.beginPath();
     context.rect(gutter, 0, width, height);
     context.clip();
+    const shown = spans.map(({ kind, fromS, knownS, toS }) => (
+      { word: kind, from: x(fromS), known: knownS === null ? null : x(knownS), to: x(toS ?? nowS) }));
+    this.#drawTroubles(context, shown, gutter, top, bottom);
     context.strokeStyle = this.look.line;
     context.lineWidth = 1;
     for (const y of [top, bottom]) {
@@ -73,6 +77,7 @@ export class Strip {
     this.#drawUpdates(context, x, top, bottom, nowS, polls);
     this.#drawRequests(context, x, bottom, polls);
     context.restore();
+    this.#drawWords(context, shown, gutter, (top + bottom) / 2);
   }
 
   #drawUpdates(context, x, top, bottom, nowS, polls) {
@@ -125,6 +130,61 @@ export class Strip {
     }
   }
 
+  /** The time of trouble is hatched; a line down marks the moment at which the side knew. */
+  #drawTroubles(context, spans, gutter, top, bottom) {
+    const { soft, ink, unit } = this.look;
+    const high = bottom - top;
+    for (const { from, known, to } of spans) {
+      const [left, wide] = [Math.max(from, gutter), Math.max(to - Math.max(from, gutter), 2 * unit)];
+      context.save();
+      context.beginPath();
+      context.rect(left, top, wide, high);
+      context.clip();
+      context.strokeStyle = soft;
+      context.lineWidth = unit;
+      for (let at = from - high; at < to + 2 * unit; at += 6 * unit) {
+        stroke(context, at, bottom, at + high, top);
+      }
+      context.restore();
+      context.strokeStyle = ink;
+      context.lineWidth = unit;
+      stroke(context, from, top, from, bottom);
+      if (known !== null) {
+        context.lineWidth = 2 * unit;
+        stroke(context, known, top, known, bottom);
+      }
+    }
+  }
+
+  /**
+   * Each word where its line is, or beside the one before, or as far right as there is room; on a plate, so that it can be
+   * read on what was drawn.
+   */
+  #drawWords(context, spans, gutter, y) {
+    const { ink, card, px, unit, words } = this.look;
+    const space = 3 * unit;
+    let free = gutter;
+    const widthOf = (word) => context.measureText(word).width;
+    const say = (word, at, room) => {
+      const wide = widthOf(word);
+      const left = Math.max(Math.min(at + space, this.sheet.width - space - wide - room), free);
+      if (left + wide + unit > this.sheet.width) {
+        return; // there will be room once those before have moved on
+      }
+      context.fillStyle = card;
+      context.fillRect(left - unit, y - px / 2 - unit, wide + 2 * unit, px + 2 * unit);
+      context.fillStyle = ink;
+      context.fillText(word, left, y);
+      free = left + wide + 2 * space;
+    };
+    for (const { word, from, known } of spans) {
+      say(words[word], from, known === null ? 0 : widthOf(words.known) + 2 * space);
+      if (known !== null) {
+        say(words.known, known, 0);
+      }
+    }
+  }
+
   #drawTexts(context, top, bottom) {
     const { ink, texts } = this.look;
     context.fillStyle = ink;
@@ -132,6 +192,13 @@ export class Strip {
     context.fillText(texts.source, 0, top);
     context.fillText(texts.reader, 0, bottom);
   }
+}
+
+function stroke(context, fromX, fromY, toX, toY) {
+  context.beginPath();
+  context.moveTo(fromX, fromY);
+  context.lineTo(toX, toY);
+  context.stroke();
 }
 
 function diamond(context, x, y, half) {

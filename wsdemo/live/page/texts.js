@@ -25,6 +25,30 @@ const TEXTS = {
     vain_one: "of {count} request wasted",
     vain_other: "of {count} requests wasted",
     late: "late on average",
+    trouble: "Trouble",
+    troubleLeft: "Trouble of the left side's line",
+    troubleRight: "Trouble of the right side's line",
+    "trouble.none": "None",
+    "trouble.cut": "Cut",
+    "trouble.stall": "Stall",
+    "trouble.delay": "Delay",
+    "trouble.refuse": "Refuse",
+    "word.none": "",
+    "word.cut": "cut",
+    "word.stall": "stalled",
+    "word.delay": "delayed",
+    "word.refuse": "refused",
+    "word.known": "known",
+    "struck.cut": "Cut at {from}",
+    "struck.stall": "Stalled at {from}",
+    "struck.refuse": "Refused at {from}",
+    "struck.delay": "All takes {delay} longer each way since {from}, as theory knows; nobody is told",
+    delayed: "From {from} on all took {delay} longer each way",
+    unaware: "{struck}, not noticed yet",
+    unfelt: "{struck}, never noticed, {lost}\u00a0lost",
+    away: "{struck}, noticed after {after}, not back yet",
+    came_one: "{struck}, noticed after {after}, {count} update came late, {lost}\u00a0lost",
+    came_other: "{struck}, noticed after {after}, {count} updates came late, {lost}\u00a0lost",
     nothing: "Asked: nothing new",
     heard: "{magnitude} · {place} · heard {latency} late",
     silent: "Nobody asks; it will be told",
@@ -99,6 +123,29 @@ const TEXTS = {
     transportRight: "右侧的传输方式",
     vain_other: "的请求白问了（共 {count} 次）",
     late: "平均延迟",
+    trouble: "故障",
+    troubleLeft: "左侧线路的故障",
+    troubleRight: "右侧线路的故障",
+    "trouble.none": "无",
+    "trouble.cut": "切断",
+    "trouble.stall": "停滞",
+    "trouble.delay": "延迟",
+    "trouble.refuse": "拒绝",
+    "word.none": "",
+    "word.cut": "切断",
+    "word.stall": "停滞",
+    "word.delay": "变慢",
+    "word.refuse": "拒绝",
+    "word.known": "察觉",
+    "struck.cut": "{from} 被切断",
+    "struck.stall": "{from} 起停滞",
+    "struck.refuse": "{from} 起被拒绝",
+    "struck.delay": "自 {from} 起每个方向都慢 {delay}；理论值已计入，但没有人被告知",
+    delayed: "自 {from} 起每个方向曾慢 {delay}",
+    unaware: "{struck}，尚未察觉",
+    unfelt: "{struck}，始终未察觉，丢失 {lost} 条",
+    away: "{struck}，{after} 后察觉，尚未恢复",
+    came_other: "{struck}，{after} 后察觉，{count} 条更新迟到，丢失 {lost} 条",
     nothing: "问了：没有新消息",
     heard: "{magnitude} · {place} · 晚了 {latency}",
     silent: "不用问，等着被告知",
@@ -196,6 +243,12 @@ export class Texts extends Words {
     }
     const digits = seconds < 9.995 ? 2 : seconds < 99.95 ? 1 : 0;
     return `${this.number(seconds, { maximumFractionDigits: digits, minimumFractionDigits: digits })}\u202fs`;
+  }
+
+  /** Return a moment of the run, or how long after it something was: to a tenth of a second, or to what is less. */
+  moment(seconds) {
+    return seconds < 0.0995 ? this.duration(seconds)
+      : `${this.number(seconds, { maximumFractionDigits: 1, minimumFractionDigits: 1 })}\u202fs`;
   }
 
   /** Return a time that a person set or waits for: without digits that mean nothing. */

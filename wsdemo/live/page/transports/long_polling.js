@@ -6,5 +6,5 @@ import { LONG_POLL_TIMEOUT_S } from "../theory.js";
 export function hear(side, url, signal) {
   // Twice the timeout: a server that stays silent for longer than it promised is gone.
   const timeoutMs = 2000 * LONG_POLL_TIMEOUT_S;
-  return again(side, signal, () => ask(side, url, side.asks(), { timeoutMs, signal }));
+  return again(side, signal, (line) => ask(side, url, side.asks(), { timeoutMs, signal: line }));
 }

@@ -6,13 +6,13 @@ import { parse, parseAll } from "../net.js";
 const OPEN_TIMEOUT_MS = 8_000;
 
 export function hear(side, url, signal) {
-  return again(side, signal, async () => {
+  return again(side, signal, async (line) => {
     side.asks();
     const socket = new WebSocket(side.ask(url));
     let placed = false;
     let timer = 0;
     try {
-      await stream(signal, (fail, handler) => {
+      await stream(line, (fail, handler) => {
         // A proxy that knows no WebSocket may neither pass the handshake on nor refuse it.
         timer = setTimeout(() => fail("it does not open"), OPEN_TIMEOUT_MS);
         socket.onclose = () => fail("it was closed");
