@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 
 from wsdemo.line import Event, Fault, Line
+from wsdemo.line.link import Kind
 from wsdemo.meter import Counters
 from wsdemo.reader import Reader
 from wsdemo.serve import Server
@@ -50,16 +51,19 @@ class Stage:
 
     # --- who plays ----------------------------------------------------------------------------------------------------
 
-    async def server(self, schedule: Schedule | None = None, *, log: bool = False, **options: Any) -> Server:
+    async def server(
+        self, schedule: Schedule | None = None, *, log: bool = False, others: Sequence[str] = (), **options: Any
+    ) -> Server:
         """Start a server of the row's transport, which listens where it did when it is started again.
 
-        schedule: by default `RATE_PER_S` updates a second, at moments that are drawn; log: whether it has one on disk.
+        schedule: by default `RATE_PER_S` updates a second, at moments that are drawn; log: whether it has one on disk;
+        others: transports that it serves as well.
         """
         if log:
             self._logs += 1
             options["log"] = self.folder / f"{self._logs}.log"
         plays = schedule or poisson(RATE_PER_S, self.chance.randrange(2**31))
-        server = Server(self.transport, schedule=plays, same_ports=True, **options)
+        server = Server(self.transport, *others, schedule=plays, same_ports=True, **options)
         self._stack.push_async_callback(server.stop)
         return await server.start()
 
@@ -74,13 +78,18 @@ class Stage:
         (heard,) = await self.readers(where, 1, **options)
         return heard
 
-    async def readers(self, where: Server | Line | int, count: int, **options: Any) -> list[Heard]:
-        """Let several hear from the beginning of the history; options: of `Reader`."""
-        port = where if isinstance(where, int) else where.port if isinstance(where, Line) else where.port()
-        url = TRANSPORTS[self.transport].url(port)
-        all_heard = [
-            Heard(self.transport, url, Reader(**{"interval_s": INTERVAL_S, "after": 0} | options)) for _ in range(count)
-        ]
+    async def readers(
+        self, where: Server | Line | int, count: int, *, name: str | None = None, **options: Any
+    ) -> list[Heard]:
+        """Let several hear from the beginning of the history, and wait until each has heard something, or has ended.
+
+        where: a server, a line, or a port; name: another transport than the row's; options: of `Reader`.
+        """
+        name = name or self.transport
+        port = where if isinstance(where, int) else where.port if isinstance(where, Line) else where.port(name)
+        url = TRANSPORTS[name].url(port)
+        given = {"interval_s": INTERVAL_S, "after": 0} | options
+        all_heard = [Heard(name, url, Reader(**given)) for _ in range(count)]
         for heard in all_heard:
             self.beside(heard.follow())
         await self.until(lambda: all(len(heard) or heard.failure for heard in all_heard), "its readers hear something")
@@ -125,6 +134,10 @@ class Stage:
             lambda: all(heard.reader.resets >= times or heard.failure for heard in readers),
             "its readers are told that their place is gone",
         )
+
+    async def did(self, line: Line, kind: Kind, count: int) -> None:
+        """Wait until a line has done something so many times."""
+        await self.until(lambda: line.did.counts[kind] >= count, f"the line has done {kind!r} {count} times")
 
     async def a_while(self, most_s: float) -> None:
         """Let a time pass that is drawn, up to so many seconds."""
