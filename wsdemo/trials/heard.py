@@ -14,7 +14,8 @@ from wsdemo.transports import TRANSPORTS
 class Heard:
     """A reader, and its deliveries in the order in which they came. Raises nothing: `failure` is how `hear` ended.
 
-    got: the epoch and the seq of each; data: what each held; published_ns: the moment of the newest.
+    got: the epoch and the seq of each; data: what each held; published_ns: the moment of the newest;
+    task: what follows.
     """
 
     def __init__(self, transport: str, url: str, reader: Reader):
@@ -23,6 +24,7 @@ class Heard:
         self.data: list[Any] = []
         self.published_ns = 0
         self.failure: Exception | None = None
+        self.task: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self.got)

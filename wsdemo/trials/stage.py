@@ -91,9 +91,16 @@ class Stage:
         given = {"interval_s": INTERVAL_S, "after": 0} | options
         all_heard = [Heard(name, url, Reader(**given)) for _ in range(count)]
         for heard in all_heard:
-            self.beside(heard.follow())
+            heard.task = self.beside(heard.follow())
         await self.until(lambda: all(len(heard) or heard.failure for heard in all_heard), "its readers hear something")
         return all_heard
+
+    async def leave(self, readers: Sequence[Heard]) -> None:
+        """Let readers leave, as people do."""
+        tasks = [heard.task for heard in readers if heard.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def beside(self, coroutine: Any) -> asyncio.Task[Any]:
         """Run something until the trial ends. What goes wrong in it is wrong with the trial."""
