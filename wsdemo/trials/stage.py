@@ -7,7 +7,7 @@ import contextlib
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
@@ -20,6 +20,7 @@ from wsdemo.transports import TRANSPORTS
 from wsdemo.trials.heard import Heard
 from wsdemo.updates import Schedule, poisson
 
+Counted = Literal["connections", "requests", "aborted"]
 LOOK_S = 0.01
 """How long between two looks at what has no event of its own."""
 RATE_PER_S = 80.0
@@ -173,6 +174,13 @@ class Stage:
     async def counters(self, server: Server) -> Counters:
         """Return the server's counters for the row's transport."""
         return await server.counters(self.transport)
+
+    async def until_counted(self, server: Server, what: Counted, least: int) -> None:
+        """Wait until a server has counted so many of something."""
+        self.waits_for = f"the server has counted {least} {what}"
+        while (await self.counters(server))[what] < least:  # noqa: ASYNC110
+            await asyncio.sleep(5 * LOOK_S)
+        self.waits_for = ""
 
     async def open_is(self, server: Server, count: int) -> None:
         """Wait until a server holds so many connections: those that are gone cost it nothing any more."""
