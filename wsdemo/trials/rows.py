@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from wsdemo.trials import kernels, lines, servers, strangers
+from wsdemo.trials import kernels, lines, news, servers, strangers, together
 from wsdemo.trials.trial import Trial
 
-TRIALS: dict[str, Trial] = {row.name: row for module in (servers, kernels, lines, strangers) for row in module.ROWS}
+TRIALS: dict[str, Trial] = {
+    row.name: row for module in (servers, kernels, lines, strangers, news, together) for row in module.ROWS
+}
 
 
 def chosen(only: str | None) -> list[Trial]:

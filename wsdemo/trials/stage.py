@@ -159,6 +159,13 @@ class Stage:
             f"its readers have heard update {last}",
         )
 
+    async def published(self, server: Server, seq: int) -> None:
+        """Wait until a server has published this update."""
+        self.waits_for = f"the server has published update {seq}"
+        while (await server.look())["seq"] < seq:  # noqa: ASYNC110
+            await asyncio.sleep(5 * LOOK_S)
+        self.waits_for = ""
+
     # --- judgement ----------------------------------------------------------------------------------------------------
 
     def claim(self, holds: object, sentence: str) -> None:
