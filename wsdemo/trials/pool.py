@@ -97,12 +97,13 @@ async def _played(child: Child, trial: Trial, seed: int) -> Played:
 
 
 def _end(child: Child) -> None:
-    """End a process and what it has started, also what stands still and would never notice."""
+    """End a process and what it has started, also what stands still and would never notice.
+
+    All of them before it is waited for: what was started has its standard output, too, and keeps that open.
+    """
     with contextlib.suppress(psutil.NoSuchProcess):
-        others = psutil.Process(child.pid).children(recursive=True)
-        child.kill()
-        for other in others:
+        own = psutil.Process(child.pid)
+        for process in [own, *own.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess):
-                other.kill()
-        psutil.wait_procs(others, timeout=patient(5))
+                process.kill()
     child.kill()
