@@ -31,8 +31,11 @@ AT_LEAST = 60
 PLANT = """
 import asyncio, os, signal, subprocess, sys
 from wsdemo.reader import Reader
+from wsdemo.trials import left
 from wsdemo.trials.rows import TRIALS
 from wsdemo.trials.trial import Trial
+
+left.LOOKS = 3
 
 async def good(stage): pass
 
@@ -75,7 +78,7 @@ def said(outcomes):
 def planted(monkeypatch, tmp_path):
     """Let there be planted trials here, and in the processes that play."""
     monkeypatch.setattr(rows, "TRIALS", dict(TRIALS))
-    monkeypatch.setattr(pool, "GRACE_S", 9.0)
+    monkeypatch.setattr(pool, "GRACE_S", 19.0)
     monkeypatch.setenv("PLANTED_PID", str(tmp_path / "pid"))
 
     def plant(more=""):
@@ -235,7 +238,7 @@ def test_whatever_a_trial_does_is_an_outcome(planted, monkeypatch, tmp_path):
     assert [name for name, _ in sentences] == names
     waits, hangs, good, dies, leaves, again = (words for _, words in sentences)
     assert waits == f"was ended after {patient(1):g} s, while it waited until the cows come home"
-    assert hangs == f"hung: nothing came from its process for {patient(10):g} s, and it was ended"
+    assert hangs == f"hung: nothing came from its process for {patient(20):g} s, and it was ended"
     assert dies == "its process ended: a child process ended with status 3"
     assert "left a task" in leaves and "left 1 open files" in leaves
     assert good == again == ""
