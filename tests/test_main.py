@@ -315,7 +315,7 @@ def test_any_encoding_prints_the_table_and_saves_the_picture(encoding, tmp_path)
     assert (tmp_path / "wsdemo-compare.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
-@pytest.mark.parametrize("job", ["", "compare", "serve", "line", "live", "lab"])
+@pytest.mark.parametrize("job", ["", "compare", "serve", "line", "trials", "live", "lab"])
 def test_help_is_printed_in_any_encoding(job, tmp_path):
     """The dots in `A,B,…`, too."""
     run = wsdemo(*job.split(), "--help", folder=tmp_path, env=os.environ | {"PYTHONIOENCODING": "ascii"})
@@ -977,7 +977,7 @@ def test_lab_without_the_lessons_says_where_they_should_be(lab):
     assert started == []
 
 
-@pytest.mark.parametrize("job", ["", "compare", "serve", "line", "lab"])
+@pytest.mark.parametrize("job", ["", "compare", "serve", "line", "trials", "lab"])
 def test_every_job_explains_itself(job, tmp_path):
     """--help ends with status 0 and names every option, and every transport where one is asked for."""
     run = wsdemo(*job.split(), "--help", folder=tmp_path)

@@ -49,6 +49,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     jupyter         where a page that a notebook serves is seen from
     pages           what pages share: types, policies, addresses
     echo, live      two programs with a page: the first WebSocket, and pull and push side by side
+    trials          named scenarios of faults that check themselves
     command         the command line, one file a job
     __main__        its entrance
 

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 def parser() -> Parser:
     """Return the parser of all jobs."""
     from wsdemo import __version__
-    from wsdemo.command import child, compare, lab, line, live, serve
+    from wsdemo.command import child, compare, lab, line, live, serve, trials
     from wsdemo.command.options import Parser
 
     main_parser = Parser(
         prog="python -m wsdemo", description="Predict and measure what pull and push cost, on this machine."
     )
     main_parser.add_argument("--version", action="version", version=f"wsdemo {__version__}")
-    for_people = (compare, serve, line, live, lab)
+    for_people = (compare, serve, line, trials, live, lab)
     names = ",".join(job.__name__.rpartition(".")[2] for job in for_people)
     jobs = main_parser.add_subparsers(dest="job", required=True, metavar=f"{{{names}}}", parser_class=Parser)
     for job in (*for_people, child):

@@ -50,9 +50,12 @@ def _in_kernel() -> bool:
 
 
 @contextmanager
-def progress(total: float, description: str, *, show: bool = True) -> Iterator[Bar]:
-    """Give a bar to `update` up to `total` seconds; a terminal that is not one (a log file) gets none."""
+def progress(total: float, description: str, *, show: bool = True, unit: str = "s") -> Iterator[Bar]:
+    """Give a bar to `update` up to `total` seconds; a terminal that is not one (a log file) gets none.
+
+    unit: what is counted, if it is not seconds.
+    """
     kind, silent = (KernelBar, not show) if _in_kernel() else (tqdm.auto.tqdm, None if show else True)
-    form = "{desc} {percentage:3.0f}% |{bar}| {n:.0f} of {total:.0f} s"
+    form = f"{{desc}} {{percentage:3.0f}}% |{{bar}}| {{n:.0f}} of {{total:.0f}} {unit}"
     with kind(total=total, desc=description, bar_format=form, leave=False, disable=silent) as bar:
         yield bar

@@ -82,6 +82,13 @@ def _echo(job: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     return echo.run_child, serve.new_event_loop()
 
 
+def _trials(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
+    from wsdemo import serve
+    from wsdemo.trials import worker
+
+    return worker.run_child, serve.new_event_loop()
+
+
 KINDS = {
     "server": _server,
     "clients": _clients,
@@ -90,4 +97,5 @@ KINDS = {
     "line": _line,
     "live": _live,
     "echo": _echo,
+    "trials": _trials,
 }

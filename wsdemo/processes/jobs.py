@@ -11,7 +11,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 from wsdemo.meter import Counters as Counters
 from wsdemo.returns import Kinds
 
-Kind = Literal["server", "clients", "rehearsal", "legs", "line", "live", "echo"]
+Kind = Literal["server", "clients", "rehearsal", "legs", "line", "live", "echo", "trials"]
 
 
 class ServerJob(TypedDict):
