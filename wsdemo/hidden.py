@@ -23,7 +23,7 @@ PERIOD_S, UPDATES = 0.05, 50
 """So often comes an update, and so many come."""
 LATE_S = 1.0
 """An update that is first heard so long after it was published, or later, counts as late."""
-PATIENCE_S = 4.0
+PATIENCE_S = 3.0
 """After the last update a client has so long for what it has not heard."""
 _HEAD_START_S = 0.3
 _OVER_S = _HEAD_START_S + PERIOD_S * UPDATES
@@ -56,7 +56,7 @@ class Verdict:
 def hidden_fault(seed: int) -> Fault:
     """Return the fault of a seed. The same seed has the same fault on every machine."""
     chance = random.Random(f"a hidden fault {seed}")
-    at_s, rst = chance.uniform(0.8, 1.6), chance.random() < 0.5
+    at_s, rst = round(chance.uniform(0.8, 1.6), 2), chance.random() < 0.5
     halves = (Fault(chance=0.5, seed=place) for place in itertools.count(seed * 1000))
     luck = next(fault.seed for fault in halves if fault.hits(1) and not fault.hits(2))
     return chance.choice(
@@ -65,7 +65,7 @@ def hidden_fault(seed: int) -> Fault:
             Fault(cut_after_bytes=chance.randrange(1500, 3500), rst=rst, for_s=_OVER_S),
             Fault(cut_every_s=at_s / 2, rst=rst, for_s=_OVER_S),
             Fault(vanish="both", from_s=at_s, chance=0.5, seed=luck),
-            Fault(unavailable_status=503, from_s=at_s, for_s=chance.uniform(0.3, 0.8)),
+            Fault(unavailable_status=503, from_s=at_s, for_s=round(chance.uniform(0.3, 0.8), 2)),
         ]
     )
 

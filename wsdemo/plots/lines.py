@@ -42,6 +42,12 @@ def storm(
     axes = canvas.subplots(len(returns), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for ax, (rule, found) in zip(axes, counts.items(), strict=True):
         _draw_returns(ax, rule, found, edges, (expected or {}).get(rule))
+    if expected:
+        marks = [
+            ink.handle(captions.MEASURED, marker="s", ms=9, color=ink.PUSH),
+            ink.handle(captions.EXPECTED, ls="-", color=INK, lw=1.4),
+        ]
+        axes[0].legend(handles=marks, loc="upper right", frameon=False)
     axes[-1].set_xlabel(captions.AFTER_BREAK)
     readers = max(map(len, returns.values()))
     said = captions.storm({rule: int(found.max()) for rule, found in counts.items()}, readers, step_s)
@@ -55,11 +61,6 @@ def _draw_returns(ax: Axes, rule: str, found: Any, edges: Any, expected: Sequenc
     if expected is not None:
         steps = np.array(expected[: len(edges) - 1], dtype=float)
         ax.stairs(steps, edges[: len(steps) + 1], color=INK, lw=1.4, gid=f"{rule}:expected")
-        marks = [
-            ink.handle(captions.MEASURED, marker="s", ms=9, color=ink.PUSH),
-            ink.handle(captions.EXPECTED, ls="-", color=INK, lw=1.4),
-        ]
-        ax.legend(handles=marks, loc="upper right", frameon=False)
     ax.set_xlim(0, float(edges[-1]))
     ax.set_ylim(bottom=0)
     ax.yaxis.set_major_locator(MaxNLocator(4))
