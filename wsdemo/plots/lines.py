@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from wsdemo import theory, words
 from wsdemo.plots import captions_line as captions
-from wsdemo.plots import ink
+from wsdemo.plots import ink, quantities
 from wsdemo.plots.figure import INK, Figure, styled
 
 # --- readers who come back --------------------------------------------------------------------------------------------
@@ -31,11 +31,7 @@ def storm(
     rule, connections a second in each step from 0 on, as theory has them in the mean; step_s: the width of a step.
     Raises ValueError if there is no rule, or times below 0.
     """
-    if not returns:
-        raise ValueError("a storm needs the times of at least one rule")
-    if any(at_s < 0 for times in returns.values() for at_s in times):
-        raise ValueError("returns are counted in seconds after the server was killed, from 0 on")
-    last_s = max((max(times) for times in returns.values() if len(times)), default=0.0)
+    last_s = quantities.last_return(returns)
     edges = np.arange(0, last_s + 2 * step_s, step_s)
     counts = {rule: np.histogram(times, edges)[0] for rule, times in returns.items()}
     canvas = Canvas(figsize=(ink.SIZE_IN[0], 1.0 + 1.75 * len(returns)), layout="constrained")
