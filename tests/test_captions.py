@@ -13,7 +13,7 @@ from ideal import ALL, compared, made, sweep, unheard
 
 import wsdemo.plots
 from wsdemo import plots
-from wsdemo.plots import captions, quantities
+from wsdemo.plots import captions, captions_line, quantities
 from wsdemo.transports import TRANSPORTS
 from wsdemo.updates import catalogue
 
@@ -56,6 +56,8 @@ SAID = {
     "memory_per_connection": lambda runs: captions.memory_per_connection(
         list(range(len(runs))), [30 << 20] * len(runs), None if len(runs) == 1 else 16.0, "connection"
     ),
+    "storm": lambda runs: captions_line.storm({m.label: 12 for m in runs}, 200, 0.1),
+    "heartbeat_cost": lambda runs: captions_line.heartbeat_cost([(0.6, 1120.0)] * len(runs), 40.2, 19.4, 0.5),
     "earthquake_map": lambda runs: captions.earthquake_map(WEEK[: len(runs) - 1], by_depth(WEEK[: len(runs) - 1])),
 }
 
@@ -67,9 +69,17 @@ def changed(m, **changes):
 # --- every figure's words ---------------------------------------------------------------------------------------------
 
 
+SPEAKERS = (captions, captions_line)
+
+
 def functions(returning):
     """Return the functions of the captions that return this, by name."""
-    own = {name: f for name, f in vars(captions).items() if inspect.isfunction(f) and f.__module__ == captions.__name__}
+    own = {
+        name: f
+        for module in SPEAKERS
+        for name, f in vars(module).items()
+        if inspect.isfunction(f) and f.__module__ == module.__name__
+    }
     return {name for name, f in own.items() if f.__annotations__["return"] == returning and not name.startswith("_")}
 
 
@@ -368,8 +378,12 @@ FIGURES = {
     "load_curve": lambda: plots.load_curve([made(clients=n) for n in (10, 20)]),
     "cost_staleness": lambda: plots.cost_staleness(sweep(0.1, 0.5, 2.0), [made("sse")]),
     "memory_per_connection": lambda: plots.memory_per_connection([0, 10], [30 << 20, 31 << 20]),
+    "storm": lambda: plots.storm({"jittered": [0.5, 0.7]}, {"jittered": [0.0, 5.0, 10.0]}),
+    "storm, none": lambda: plots.storm({"jittered": []}),
+    "heartbeat_cost": lambda: plots.heartbeat_cost([(0.6, 1120.0), (0.9, 280.0)], **PRICES),
     "earthquake_map": plots.earthquake_map,
 }
+PRICES = {"beat_bytes": 224, "poll_bytes": 534, "best_period_s": 40.2, "best_interval_s": 19.4, "answer_s": 0.5}
 
 
 def test_each_module_of_the_figures_knows_only_those_before_it():
@@ -386,10 +400,10 @@ def test_each_module_of_the_figures_knows_only_those_before_it():
 
 
 # Names that matplotlib gives to places and fonts.
-NOT_WORDS = {"axes fraction", "offset points", "lower left", "upper left", "upper center", "DejaVu Sans"}
+NOT_WORDS = {"axes fraction", "offset points", "lower left", "upper left", "upper center", "upper right", "DejaVu Sans"}
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name not in ("captions", "quantities")])
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith(("captions", "quantities"))])
 def test_no_drawing_module_has_two_words_in_a_row(name):
     """But in docstrings and tags: a translation is one file. (What `quantities` refuses is an error, not a caption.)"""
     tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
@@ -406,10 +420,11 @@ def test_no_drawing_module_has_two_words_in_a_row(name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_text_of_a_drawing_comes_from_the_captions(name, monkeypatch):
     """Speak another language there, and no English is left but the names of the transports."""
-    for word in [word for word in vars(captions) if word.isupper()]:
-        monkeypatch.setattr(captions, word, "§")
-    for word in functions(returning="str"):
-        monkeypatch.setattr(captions, word, lambda *_: "§")
+    for module in SPEAKERS:
+        for word in [word for word in vars(module) if word.isupper()]:
+            monkeypatch.setattr(module, word, "§")
+        for word in functions(returning="str") & vars(module).keys():
+            monkeypatch.setattr(module, word, lambda *_: "§")
     texts = {text.get_text() for text in FIGURES[name]().figure.findobj(matplotlib.text.Text)} - {"", "§"}
     spoken = texts - {row.label for row in TRANSPORTS.values()}
     number = r"−?[\d.,]+( s| ms| µs|%)?"

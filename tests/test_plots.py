@@ -487,6 +487,39 @@ def test_the_map_takes_what_a_schedule_yields():
     assert f"{len(updates)} events" in plots.earthquake_map(iter(updates)).caption
 
 
+# --- a bad line -------------------------------------------------------------------------------------------------------
+
+
+def test_a_storm_has_a_panel_a_rule_and_counts_a_second():
+    """Three come in the first tenth of a second after one second, one in the next: 30 and 10 a second."""
+    figure = plots.storm({"at once": [1.01, 1.02, 1.03, 1.14], "jittered": [1.0]}, {"at once": [0.0] * 10 + [40.0]})
+    bars = drawn(figure, "at once:returns")
+    assert list(bars.get_data().values[10:12]) == pytest.approx([30, 10])
+    assert drawn(figure, "at once:expected").get_data().values[10] == 40
+    assert len(figure.figure.axes) == 2
+    assert "at once 3 and jittered 1" in figure.caption
+    assert "at once 3" in figure.alt
+
+
+def test_a_storm_refuses_what_is_none():
+    with pytest.raises(ValueError, match="at least one rule"):
+        plots.storm({})
+    with pytest.raises(ValueError, match="from 0 on"):
+        plots.storm({"at once": [-0.1]})
+
+
+def test_what_a_heartbeat_costs_is_drawn_where_theory_has_it():
+    """The diamond of a period of 40 s lies at half of it and the patience, and at its bytes a second."""
+    figure = plots.heartbeat_cost(
+        [(0.6, 1120.0)], beat_bytes=240, poll_bytes=500, best_period_s=40, best_interval_s=20, answer_s=0.5
+    )
+    marks = {a.get_gid(): a.get_xydata() for a in figure.figure.axes[0].get_lines() if a.get_gid()}
+    assert [float(marks[gid][0][0]) for gid in marks if gid.endswith(":best")] == pytest.approx([10, 20.5])
+    assert [float(marks[gid][0][1]) for gid in marks if gid.endswith(":best")] == pytest.approx([25, 6])
+    assert marks["measured"].tolist() == [[0.6, 1120.0]]
+    assert "a heartbeat costs least every 40 s, a poll every 20 s" in figure.caption
+
+
 # --- every figure, at the edges ---------------------------------------------------------------------------------------
 
 

@@ -43,6 +43,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     result          Measurement and Comparison: what was measured
     seen            what was seen of one run, and what is said of it
     measure         measure() and compare()
+    hidden          a line with a fault that nobody names, for an exercise
     plots           the figures; every sentence of theirs stands in plots.captions
     wire            the handshake and the frames by hand, for reading
     http2           HTTP/2 between two programs, counted on the way

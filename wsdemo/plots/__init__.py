@@ -9,9 +9,11 @@ Read the modules in this order; each knows only those before it:
     ink         colours and shapes, points and notes, ticks, keys, labels kept apart
     quantities  what figures compute from measurements, and what they refuse
     captions    every word of every figure: another language is another such file
+    captions_line  the same for the figures of a bad line
     panels      the panels of a comparison
     compared    figures of one comparison: overview, timeline, latencies, bytes_per_delivery
     sweeps      figures of a sweep: wasted_curve, latency_curve, load_curve, cost_staleness, memory_per_connection
+    lines       figures of a bad line: storm, heartbeat_cost
     world       the map: earthquake_map
 """
 
@@ -22,6 +24,8 @@ from wsdemo.plots.compared import timeline as timeline
 from wsdemo.plots.figure import Figure as Figure
 from wsdemo.plots.ink import PULL as PULL
 from wsdemo.plots.ink import PUSH as PUSH
+from wsdemo.plots.lines import heartbeat_cost as heartbeat_cost
+from wsdemo.plots.lines import storm as storm
 from wsdemo.plots.sweeps import cost_staleness as cost_staleness
 from wsdemo.plots.sweeps import latency_curve as latency_curve
 from wsdemo.plots.sweeps import load_curve as load_curve

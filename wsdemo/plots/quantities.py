@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,3 +191,13 @@ def memory(connections: Sequence[float], rss_bytes: Sequence[float]) -> tuple[Fl
         )
     order = np.argsort(counts, kind="stable")
     return counts[order], held[order]
+
+
+def last_return(returns: Mapping[str, Sequence[float]]) -> float:
+    """Return when the last reader came back by any rule, in seconds; 0 if none did. Raises ValueError for no storm."""
+    if not returns:
+        raise ValueError("a storm needs the times of at least one rule")
+    times = [at_s for came in returns.values() for at_s in came]
+    if any(at_s < 0 for at_s in times):
+        raise ValueError("returns are counted in seconds after the server was killed, from 0 on")
+    return max(times, default=0.0)
