@@ -1,6 +1,7 @@
 """Trials: their rows, how they are played, what a failure says; and all of them, whole or in a small form."""
 
 import asyncio
+import contextlib
 import os
 import re
 import socket
@@ -242,7 +243,8 @@ def test_whatever_a_trial_does_is_an_outcome(planted, monkeypatch, tmp_path):
     assert dies == "its process ended: a child process ended with status 3"
     assert "left a task" in leaves and "left 1 open files" in leaves
     assert good == again == ""
-    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+    with contextlib.suppress(psutil.NoSuchProcess):  # or nobody has asked yet how it ended
+        assert psutil.Process(int((tmp_path / "pid").read_text())).status() == psutil.STATUS_ZOMBIE
     assert psutil.Process().children() == []
 
 
