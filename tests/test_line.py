@@ -209,7 +209,7 @@ async def until(condition):
 async def silent(reader):
     """Whether nothing comes, and no end either."""
     try:
-        await asyncio.wait_for(reader.read(1), SILENT_S)
+        await asyncio.wait_for(reader.read(1), patient(SILENT_S))
     except TimeoutError:
         return True
     return False
