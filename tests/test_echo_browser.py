@@ -179,7 +179,8 @@ def test_a_server_that_stops_is_said_and_so_is_one_that_is_gone(page):
     page.click("#open")
     expect(page.locator("[data-kind=failed]")).to_have_count(1)
     assert shown(page)[1:] == [
-        "closed code 1001, going away: the server stops, or the page is left; this page did not ask for it",
+        "closed code 1001, going away: the server stops, or the page is left "
+        "(this server stops; come back within 0.2 s); this page did not ask for it",
         "failed no WebSocket could be opened: the server is gone, or it refuses this page",
     ]
     assert on(page) == {"open"}
