@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+import sandbox
 from ideal import made
 from patience import patient
 from websockets.exceptions import ConnectionClosed
@@ -329,8 +330,7 @@ def test_a_picture_is_whole_or_not_there(tmp_path):
     picture.write_bytes(b"an earlier picture")
     small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))}
     # What counts coverage in CI writes files of its own, which would fail as well.
-    counted = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    run = wsdemo(*SHORT, folder=tmp_path, env=counted, **small)
+    run = wsdemo(*SHORT, folder=tmp_path, env=sandbox.environment(), **small)
     assert run.returncode == 1
     assert "wsdemo-compare.png could not be saved" in run.stderr and len(run.stderr.splitlines()) == 1
     assert picture.read_bytes() == b"an earlier picture"
@@ -687,7 +687,7 @@ def test_a_server_whose_log_finds_no_room_ends_with_a_sentence_and_goes_on_when_
     """A file that may not grow, as on a full disk. Nothing that the log has is lost, and nothing stands in it twice."""
     arguments = ("serve", "polling", "--schedule", "every", "--rate", "500", "--log", "news.log")
     small = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**17, 2**17))}
-    run = wsdemo(*arguments, folder=tmp_path, **small)
+    run = wsdemo(*arguments, folder=tmp_path, env=sandbox.environment(), **small)  # which counts no coverage
     assert run.returncode == 1
     assert "cannot be written" in run.stderr.splitlines()[-1] and "Traceback" not in run.stderr
     with contextlib.closing(DiskLog(tmp_path / "news.log")) as log:
