@@ -25,10 +25,17 @@ def make(folder: Path, **tests: str) -> Path:
     return folder
 
 
+_ASKED = ("PYTEST_", "COVERAGE_", "CI")
+
+
 def environment(**variables: str) -> dict[str, str]:
     """Return this environment without what this run was asked for, such as coverage, and with `variables`."""
-    asked = ("PYTEST_", "COVERAGE_", "CI")
-    return {name: value for name, value in os.environ.items() if not name.startswith(asked)} | variables
+    return {name: value for name, value in os.environ.items() if not name.startswith(_ASKED)} | variables
+
+
+def uncounted() -> list[str]:
+    """Return the names of what tells child processes to count coverage, as far as it is there."""
+    return [name for name in os.environ if name.startswith("COVERAGE_")]
 
 
 def run(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

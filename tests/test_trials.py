@@ -12,6 +12,7 @@ from itertools import groupby
 
 import psutil
 import pytest
+import sandbox
 from patience import PATIENCE, patient
 
 from wsdemo import __main__ as command_line
@@ -314,14 +315,18 @@ def test_trials_are_listed_and_chosen_by_name(capsys):
 
 @pytest.mark.large
 @pytest.mark.parametrize("seed", range(1, SEEDS + 1))
-def test_all_trials_go_well(seed, amount):
+def test_all_trials_go_well(seed, amount, monkeypatch):
     """In full on two seeds; otherwise each of ten has a tenth of the families, each with another transport.
 
     All of them on ten seeds take two processors more than twenty minutes: `python -m wsdemo trials --repeat 10`.
     """
     tenth = [its[(number + seed) % len(its)] for number, its in enumerate(FAMILIES) if number % SEEDS == seed % SEEDS]
     trials = amount(small=tenth, large=[*TRIALS.values()] if seed <= IN_FULL else tenth)
-    outcomes = run(pool.play_all(trials, [seed]))
+    full = [trial for trial in trials if trial.family == "full-disk"]
+    outcomes = run(pool.play_all([trial for trial in trials if trial not in full], [seed]))
+    for name in sandbox.uncounted():  # what counts coverage in CI finds no room there either, and says so
+        monkeypatch.delenv(name)
+    outcomes += run(pool.play_all(full, [seed])) if full else []
     assert said(outcomes) == []
     assert len(outcomes) == len(trials)
 
