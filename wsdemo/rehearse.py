@@ -38,6 +38,8 @@ GAP_S, NEWS_A_SCENE = 0.1, 3
 """Between two updates: rarer news finds the code as cold as these do."""
 MOST_TRIES = 3
 """A scene in which somebody has not heard the last update yet is played again: its bytes would belong to no answer."""
+MOST_LOOKS = 500
+"""So often the server is asked whether the readers of a scene have gone; then it goes on all the same."""
 POLLS_PER_S = (40.0, 400.0)
 """At these rates a poll is tried: a busy server needs less for each."""
 _SCENE_S, _REST_S, _LEAD_S = 0.4, 0.1, 0.05
@@ -166,6 +168,7 @@ class _Rehearsal:
         self, readers: int, interval_s: float, seconds: float, rest_s: float = 0.0, probes: int = 0
     ) -> _Played:
         """Play one scene: open the readers, let them listen, look at the server before each step."""
+        await self._empty()
         before = await self._look()
         count = processes_for(readers)
         for number, crowd in enumerate(self._crowds):
@@ -191,6 +194,18 @@ class _Rehearsal:
         requests, wasted, answered = (sum(one[name] for one in told) for name in ("requests", "wasted", "answered"))
         delays_s = [delay for one in told for delay in one["delays_s"]]
         return _Played(readers, seconds, before, opened, after, heard, requests, wasted, answered, delays_s)
+
+    async def _empty(self) -> None:
+        """Let the readers of the last scene leave, and wait until they have: the next ones would be a larger crowd."""
+        nobody: Scene = {"phases_s": [], "interval_s": 1.0, "seconds": 0.0, "rest_s": 0.0, "probes": 0}
+        for crowd in self._crowds:
+            crowd.tell(nobody)
+        for crowd in self._crowds:
+            await crowd.answer()
+        for _ in range(MOST_LOOKS):
+            if not (await self._server.counters())["open_now"]:
+                return
+            await asyncio.sleep(0.01)
 
     async def _look(self) -> _Look:
         told = await self._server.look()
