@@ -62,7 +62,9 @@ async def legs(transport: str = "websocket", readers: int = 1, *, gap_s: float =
     try:
         url = (await server.answer())["url"]
         crowd = Child("rehearsal", RehearsalJob(transport=row.name, url=url, host="127.0.0.1", probe_port=0))
-        return await _pushed(row.name, server, crowd, readers, gap_s, updates)
+        found = await _pushed(row.name, server, crowd, readers, gap_s, updates)
+        await asyncio.gather(crowd.stop(), server.stop())
+        return found
     finally:
         for child in filter(None, (crowd, server)):
             child.kill()

@@ -75,6 +75,9 @@ async def _lane(waiting: deque[tuple[Trial, int]], note: Callable[[Outcome], Non
             if not child.alive:
                 child = None
             note(Outcome(trial, seed, tuple(played["wrong"]), played["took_s"], played["skipped"]))
+        if child is not None:
+            await child.stop()
+            child = None
     finally:
         if child is not None:
             _end(child)
