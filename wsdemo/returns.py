@@ -34,6 +34,8 @@ HANDSHAKE_S = 0.001
 """What a return costs a server's processor at the least: handshake, position, what was missed. With TLS it is more."""
 SLACK = 4.0
 """Readers spread over so many times N * h: a quarter of the processor for those who come, and room for chance."""
+NO_STORM = 50
+"""So many readers need not be told anything, so their answers are not larger for it."""
 LEAST_SPREAD_S = 0.2
 """Spread of a server that says none: fifty readers are no storm."""
 MOST_SPREAD_S = 300.0
@@ -59,7 +61,12 @@ Kinds = Literal["at once", "growing", "jittered"]
 
 
 def spread_s(readers: int, handshake_s: float = HANDSHAKE_S, servers: int = 1) -> float:
-    """Return over how many seconds so many readers should come back to so many servers: `SLACK * N * h / k`."""
+    """Return over how many seconds so many readers should come back to so many servers: `SLACK * N * h / k`.
+
+    `NO_STORM` readers are none, however slow the processor is.
+    """
+    if readers <= NO_STORM:
+        return LEAST_SPREAD_S
     return min(MOST_SPREAD_S, max(LEAST_SPREAD_S, SLACK * readers * handshake_s / servers))
 
 
