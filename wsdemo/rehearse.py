@@ -312,7 +312,8 @@ def _pushing(rehearsal: _Rehearsal, played: Sequence[_Played], held: bool) -> Ca
 
 def _strayed(scenes: Sequence[_Played]) -> tuple[float, ...]:
     """Return by how much each update was later than the middle one of its scene."""
-    return tuple(late_s - statistics.median(one.medians_s()) for one in scenes for late_s in one.medians_s())
+    lates = [one.medians_s() for one in scenes]
+    return tuple(late_s - middle_s for late in lates for middle_s in [statistics.median(late)] for late_s in late)
 
 
 def _round(one: _Played, several: _Played, crowd: _Played) -> Round:

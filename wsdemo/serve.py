@@ -68,10 +68,8 @@ class Server:
             "pace": asdict(pace),
             "log": None if log is None else abspath(log),
             "log_size": log_size,
-            "port": port,
+            "port": dict(zip(self.names, _lasting_ports(len(self.names)), strict=True)) if same_ports else port,
         }
-        if same_ports:
-            self._job["ports"] = dict(zip(self.names, _lasting_ports(len(self.names)), strict=True))
         self._child: Child | None = None
         self._starting = asyncio.Lock()
         self._about: ServerAbout | None = None

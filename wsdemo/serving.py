@@ -163,7 +163,7 @@ async def run_child(job: ServerJob, orders: AsyncIterator[Any]) -> None:
             max_connections=job["max_connections"],
             hold=job["hold"],
             pace=Pace(**job["pace"]),
-            port=job.get("ports", job.get("port", 0)),
+            port=job.get("port", 0),
             log=job.get("log"),
             log_size=job.get("log_size", LOG_SIZE),
         ) as served,

@@ -17,8 +17,8 @@ Kind = Literal["server", "clients", "rehearsal", "legs", "line", "live", "echo",
 class ServerJob(TypedDict):
     """What a server is to do. schedule: a `Schedule.recipe`; hold: whether the feed waits for `Start`.
 
-    pace: the fields of a `workload.Pace`; port: of the first transport, 0 for any that is free; ports: where single
-    transports are to listen, by name; log, log_size: the file of the feed's log, None for one in memory, and how many
+    pace: the fields of a `workload.Pace`; port: of the first transport, 0 for any that is free, or that of
+    each, by name; log, log_size: the file of the feed's log, None for one in memory, and how many
     updates it keeps.
     """
 
@@ -28,8 +28,7 @@ class ServerJob(TypedDict):
     hold: bool
     max_connections: int
     pace: dict[str, Any]
-    port: NotRequired[int]
-    ports: NotRequired[dict[str, int]]
+    port: NotRequired[int | dict[str, int]]
     log: NotRequired[str | None]
     log_size: NotRequired[int]
 
