@@ -270,6 +270,8 @@ def test_trials_that_want_quiet_come_last_and_one_at_a_time(monkeypatch):
             order.append("alone" in name)
             return {"wrong": [], "took_s": 0.0, "skipped": ""}
 
+        async def stop(self): ...
+
         def kill(self): ...
 
     monkeypatch.setattr(pool, "Child", Lane)

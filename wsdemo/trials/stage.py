@@ -24,6 +24,8 @@ Counted = Literal["connections", "requests", "aborted"]
 LOOK_S = 0.01
 """How long between two looks at what has no event of its own."""
 RATE_PER_S = 80.0
+LOG_SIZE = 50_000
+"""How many updates a server's memory keeps: more than a reader could lack, however slow the machine."""
 INTERVAL_S = 0.03
 """Between two polls: so that those who ask are as near to the news as those who are told."""
 
@@ -63,6 +65,8 @@ class Stage:
         if log:
             self._logs += 1
             options["log"] = self.folder / f"{self._logs}.log"
+        else:
+            options = {"log_size": LOG_SIZE} | options
         plays = schedule or poisson(RATE_PER_S, self.chance.randrange(2**31))
         server = Server(self.transport, *others, schedule=plays, same_ports=True, **options)
         self._stack.push_async_callback(server.stop)

@@ -89,7 +89,9 @@ async def slow_readers(stage: Stage) -> None:
     moments_s = [n / 1000 if n < KEPT else 0.5 + (n - KEPT) * BIG_EVERY_S for n in range(KEPT + 4000)]
     rows = tuple((at_s, {"x": "x" * BIG_BYTES}) for at_s in moments_s)
     server = await stage.server(File("big", rows), log_size=KEPT, pace=Pace(answer_s=1.0))
-    healthy = await stage.readers(server, 1)
+    healthy = await stage.readers(
+        server, 1, after=None
+    )  # where it begins depends on the machine, what follows does not
     bases = []
     for _ in range(ROUNDS):
         had = (await stage.counters(server))["connections"]
@@ -100,7 +102,7 @@ async def slow_readers(stage: Stage) -> None:
             await stage.open_is(server, len(healthy))  # all cut off, while none has left
         await stage.more(healthy)
         bases.append(memory_bytes(server))
-    stage.judge(healthy)
+    stage.judge(healthy, first=None)
     grown = bases[-1] - bases[0]
     stage.claim(grown < MORE_MEMORY_BYTES, f"the server kept {grown / 2**20:.1f} MiB of {SLOW} slow readers")
 
