@@ -33,6 +33,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     processes       what runs beside the notebook: children, the jobs they are given, many clients
     serving         what runs in a server process: one feed, by one or more transports
     serve           a server in a process of its own
+    tls             a proxy that ends TLS, and what it uses
     words           numbers as people read them
     choose          which transport a workload wants, and why
     progress        the bar that long work shows

@@ -69,6 +69,12 @@ def _line(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     return lines.run_child, serve.new_event_loop()
 
 
+def _tls(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
+    from wsdemo import serve, tls
+
+    return tls.run_child, serve.new_event_loop()
+
+
 def _live(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     from wsdemo import serve
     from wsdemo.live import server
@@ -95,6 +101,7 @@ KINDS = {
     "rehearsal": _rehearsal,
     "legs": _legs,
     "line": _line,
+    "tls": _tls,
     "live": _live,
     "echo": _echo,
     "trials": _trials,

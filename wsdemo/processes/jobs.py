@@ -11,7 +11,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 from wsdemo.meter import Counters as Counters
 from wsdemo.returns import Kinds
 
-Kind = Literal["server", "clients", "rehearsal", "legs", "line", "live", "echo", "trials"]
+Kind = Literal["server", "clients", "rehearsal", "legs", "line", "tls", "live", "echo", "trials"]
 
 
 class ServerJob(TypedDict):
@@ -198,6 +198,19 @@ class LineDid(TypedDict):
     events: list[dict[str, Any]]
     bytes_up: int
     bytes_down: int
+
+
+class TlsJob(TypedDict):
+    """What a proxy that ends TLS is to do. pem: its key and certificates; None: it encrypts nothing."""
+
+    to_port: int
+    pem: str | None
+
+
+class TlsAbout(TypedDict):
+    """Such a proxy's first answer: where clients go."""
+
+    port: int
 
 
 class EchoJob(TypedDict):
