@@ -31,8 +31,10 @@ The rooms in their order; each knows only those above it, which a test proves.
     connection      WebSocket connections that wait for nobody for ever
     transports      one file a transport with serve() and hear(), and one row each
     processes       what runs beside the notebook: children, the jobs they are given, many clients
+    scale           past one process: the broker, what publishes there, the feed that comes from it
     serving         what runs in a server process: one feed, by one or more transports
     serve           a server in a process of its own
+    gateways        several server processes on one broker
     words           numbers as people read them
     choose          which transport a workload wants, and why
     progress        the bar that long work shows
