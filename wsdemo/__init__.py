@@ -18,6 +18,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     log             what a feed keeps of them: in memory, or on disk, where it outlives the server
     feed            Feed: plays a schedule, keeps a log, answers what came after seq n
     returns         how readers come back after a break, and what a server says to that
+    addresses       where a far end may be found: one address, or several
     far_end         whatever is at the other end of hear, judged by one rule
     reader          Reader: one client's position, timetable and tally
     guard           who may ask: the rules of Host and Origin

@@ -47,7 +47,7 @@ class Gateways:
         if not publishes and (schedule is not None or duration_s is not None or log is not None):
             raise ValueError("who does not publish needs no schedule, duration or log: say publish=True")
         self.broker = Broker() if broker is None else None
-        url = broker if self.broker is None else self.broker.url
+        url = broker or (self.broker.url if self.broker else "")
         self.source = Source(url, schedule, duration_s=duration_s, log=log) if publishes else None
         self.all = [Server(*self.names, broker=url, port=own, **options) for own in self._ports(count, port)]
 

@@ -75,12 +75,14 @@ def _feed(schedule: Schedule, duration_s: float | None, log: str | None, log_siz
 
 
 @asynccontextmanager
-async def _source(schedule: Schedule | None, broker: str | None, log_size: int, **options: Any) -> AsyncIterator[Feed]:
+async def _source(
+    schedule: Schedule | None, broker: str | None, log_size: int, duration_s: float | None, log: str | None
+) -> AsyncIterator[Feed]:
     """Give the feed of what is in the broker, or of this schedule. Raises ValueError where there is neither."""
     if broker is None:
         if schedule is None:
             raise ValueError("a server needs a schedule to play, or a broker to hear from")
-        with _feed(schedule, log_size=log_size, **options) as feed:
+        with _feed(schedule, duration_s, log, log_size) as feed:
             yield feed
         return
     from wsdemo.scale.relay import Relay  # here, so that who has no broker needs none of its libraries
@@ -128,24 +130,22 @@ async def serving(
     port: or that of each, by name; max_connections: to each transport (default: 2,000, or what this system's limit on
     open files lets fit); allowed_hosts, allowed_origins: as for `Guard`; refused: called with a line about whom it
     refuses; hold: the feed starts only when told to; pace: how often each speaks in silence, and at the most; log,
-    log_size: the file that keeps the feed's log, and how many updates, as for `Feed`; broker: the address of the broker
-    that the news come from, in place of a schedule (`scale.relay`). Raises what is wrong with the schedule, the log or
-    the broker, also when that comes out later.
+    log_size: the file that keeps the feed's log, and how many updates, as for `Feed`; broker: where the news come from
+    in place of a schedule. Raises what is wrong with any of these, also when that comes out later.
     """
     transports = find(names)
     max_connections = most_connections(len(transports)) if max_connections is None else max_connections
     allow_connections(max_connections, len(transports))
     guard = Guard(host, allowed_hosts, max_connections, allowed_origins=allowed_origins, tell=refused)
     async with contextlib.AsyncExitStack() as stack:
-        source = _source(schedule, broker, log_size, duration_s=duration_s, log=log)
-        feed = await stack.enter_async_context(source)
+        feed = await stack.enter_async_context(_source(schedule, broker, log_size, duration_s, log))
         served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
-        for number, (transport, own) in enumerate(zip(transports, paces_of(transports, pace), strict=True)):
+        for number, (transport, at_pace) in enumerate(zip(transports, paces_of(transports, pace), strict=True)):
             wanted = port[transport.name] if isinstance(port, Mapping) else port and port + number
             sock = stack.enter_context(listen(served.meters[transport.name], host, wanted))
             served.listens(transport, sock.getsockname()[1], host)
             served.leaving.append(sock.leaving)
-            await stack.enter_async_context(transport.module().serve(feed, sock, guard, own))
+            await stack.enter_async_context(transport.module().serve(feed, sock, guard, at_pace))
         await stack.enter_async_context(_playing(feed, hold))
         yield served
 
