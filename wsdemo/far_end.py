@@ -183,7 +183,7 @@ class Tally(Protocol):
 class Attempts:
     """The attempts of one call of `hear` to reach its far end, judged by the rule above.
 
-    where: the address, or several, of which each is tried once before it is said that nobody answers, or nobody of ours.
+    where: the address, or several, of which each is tried once before it is said that none answers, or none of ours.
     """
 
     def __init__(self, where: Where | Addresses, tally: Tally):

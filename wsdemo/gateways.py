@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from os import PathLike
 from typing import Any
 
+from wsdemo.guard import names_of, warn_public
+from wsdemo.leaving import until_told
 from wsdemo.meter import lasting_ports
-from wsdemo.scale.broker import Broker
+from wsdemo.processes.children import ChildFailed, say
+from wsdemo.scale.broker import Broker, joining, without_token
 from wsdemo.scale.publisher import Source
 from wsdemo.serve import Server
+from wsdemo.tasks import background
 from wsdemo.transports import find
 from wsdemo.updates import Schedule
+
+LOOK_S = 0.5
+"""How often it is looked who has ended."""
 
 
 class Gateways:
@@ -46,8 +55,12 @@ class Gateways:
         publishes = broker is None if publish is None else publish
         if not publishes and (schedule is not None or duration_s is not None or log is not None):
             raise ValueError("who does not publish needs no schedule, duration or log: say publish=True")
-        self.broker = Broker() if broker is None else None
-        url = broker or (self.broker.url if self.broker else "")
+        if broker is not None:
+            self.broker, url = None, joining(broker)
+        else:
+            self.broker = Broker()
+            url = self.broker.url
+        self.address = without_token(url)
         self.source = Source(url, schedule, duration_s=duration_s, log=log) if publishes else None
         self.all = [Server(*self.names, broker=url, port=own, **options) for own in self._ports(count, port)]
 
@@ -81,15 +94,19 @@ class Gateways:
     async def start(self) -> Gateways:
         """Start what does not run: the broker, the publisher, the gateways. Starting again starts who was killed."""
         try:
-            if self.broker is not None:
-                await self.broker.start()
-            if self.source is not None:
-                await self.source.start()
-            await _all(*(one.start() for one in self.all))
+            await self.start_fallen()
         except BaseException:
             await self.stop()
             raise
         return self
+
+    async def start_fallen(self) -> None:
+        """Start what does not run, and leave what does as it is, whatever goes wrong."""
+        if self.broker is not None:
+            await self.broker.start()
+        if self.source is not None:
+            await self.source.start()
+        await _all(*(one.start() for one in self.all))
 
     async def roll(self, over_s: float = 1.0) -> None:
         """Deploy: let each gateway, one after the other, send its readers away over so many seconds, and start anew."""
@@ -98,11 +115,32 @@ class Gateways:
             await one.stop()
             await one.start()
 
+    def about(self) -> dict[str, Any]:
+        """Return where everything is, ready for JSON: lists by transport, in the order of the gateways."""
+        urls = {name: self.urls(name) for name in self.names}
+        ports = {name: [one.port(name) for one in self.all] for name in self.names}
+        return {"urls": urls, "ports": ports, "broker": self.address, "epoch": self.all[0].epoch}
+
     def fallen(self) -> list[str]:
         """Return what does not run of "broker", "publisher", "gateway 1", "gateway 2" …"""
         parts: dict[str, Broker | Source | Server | None] = {"broker": self.broker, "publisher": self.source}
         parts |= {f"gateway {number}": one for number, one in enumerate(self.all, 1)}
         return [name for name, part in parts.items() if part is not None and not part.running]
+
+    async def keep_up(self, tell: Callable[[str], object]) -> None:
+        """For ever: start again what has ended by itself, and say so."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if fallen := self.fallen():
+                tell(f"{', '.join(fallen)} ended and will be started again")
+                try:
+                    await self.start_fallen()
+                except ChildFailed as error:
+                    tell(f"not yet: {error}")
+
+    async def drain(self, over_s: float) -> None:
+        """Let all gateways send their readers away over so many seconds, as `Server.drain` does."""
+        await _all(*(one.drain(over_s) for one in self.all))
 
     async def stop(self) -> None:
         """End all and wait until they are gone, the broker last. Stopping again changes nothing."""
@@ -117,6 +155,28 @@ class Gateways:
         each = len(self.names)
         ports = list(range(port, port + count * each)) if port else lasting_ports(count * each)
         return [dict(zip(self.names, ports[one * each :], strict=False)) for one in range(count)]
+
+
+async def run(names: Sequence[str], *, note: str = "", drain_s: float | None = None, **options: Any) -> None:
+    """Serve for people until cancelled: `python -m wsdemo serve --gateways N`. Arguments as for `Gateways`.
+
+    The first line on stdout is JSON with the addresses and ports of each transport, in the order of the gateways, and
+    the broker's address without its token; the sentences are on stderr. What ends by itself is started again.
+    """
+    gateways = Gateways(*names, **options)
+    tell = partial(print, file=sys.stderr, flush=True)
+    async with gateways:
+        host = options.get("host", "127.0.0.1")
+        warn_public(host)
+        say(gateways.about())
+        for transport in find(names):
+            for number, one in enumerate(gateways, 1):
+                for name in names_of(host):
+                    tell(f"{transport.label}, gateway {number}: {transport.url(one.port(transport.name), name)}")
+        tell(*filter(None, [note, f"Broker: {gateways.address}", "Ctrl-C stops all of them."]), sep="\n")
+        async with background(gateways.keep_up(tell)):
+            await until_told(drain_s)
+        await gateways.drain(drain_s or 0.0)
 
 
 async def _all(*parts: Any) -> None:

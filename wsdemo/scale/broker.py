@@ -24,6 +24,7 @@ from importlib.metadata import PackageNotFoundError, files
 from os import PathLike
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from wsdemo.meter import lasting_ports
 from wsdemo.processes.children import Child, ChildFailed, say
@@ -35,6 +36,8 @@ UP_S = 10.0
 """How long the server may take until it listens. It takes some 20 ms, and longer with much on its disk."""
 DOWN_S = 3.0
 """How long it may take to leave."""
+TOKEN = "WSDEMO_BROKER_TOKEN"
+"""Where a broker's token stands in the environment. On a command line every user of the machine could read it."""
 _LOOK_S = 0.005
 _PR_SET_PDEATHSIG = 1
 
@@ -44,14 +47,15 @@ class Broker:
 
     store: the folder that keeps its news, made if there is none (default: one that is gone after `stop`); port: where
     it listens on 127.0.0.1 (default: any free one), the same after a restart; token: what clients have to know
-    (default: drawn). Raises `ChildFailed` if it cannot start: nobody has installed it, or the port is taken.
+    (default: that of the environment, see `TOKEN`, or a drawn one). Raises `ChildFailed` if it cannot start: nobody has
+    installed it, or the port is taken.
 
     What it has acknowledged survives its own end, however it ends. It need not survive a power cut.
     """
 
     def __init__(self, store: str | PathLike[str] | None = None, *, port: int = 0, token: str | None = None):
         self._store = None if store is None else os.path.abspath(store)
-        self._token = secrets.token_hex(16) if token is None else token
+        self._token = token or os.environ.get(TOKEN) or secrets.token_hex(16)
         self._port = port or lasting_ports(1)[0]
         self._child: Child | None = None
         self._about: BrokerAbout | None = None
@@ -75,7 +79,7 @@ class Broker:
     @property
     def url(self) -> str:
         """Where clients find it, with the token that lets them in."""
-        return f"nats://{self._token}@127.0.0.1:{self._port}"
+        return f"nats://{quote(self._token, safe='')}@127.0.0.1:{self._port}"
 
     @property
     def pid(self) -> int:
@@ -123,6 +127,26 @@ class Broker:
             "port": self._port,
             "token": self._token,
         }
+
+
+def joining(url: str) -> str:
+    """Return the address of a broker that runs elsewhere, with the token of `TOKEN` if it has none of its own.
+
+    Raises ValueError for what is no such address.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("nats", "tls") or not parts.hostname:
+        raise ValueError(
+            f"a broker has an address such as nats://10.0.0.5:4222 or tls://news.example:4222, not {url!r}"
+        )
+    token = os.environ.get(TOKEN, "")
+    return url if parts.username or not token else f"{parts.scheme}://{quote(token, safe='')}@{parts.netloc}"
+
+
+def without_token(url: str) -> str:
+    """Return the address as it may be shown."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def binary() -> Path:

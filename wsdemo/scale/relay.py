@@ -15,7 +15,8 @@ from wsdemo.far_end import NotOurs, update_in
 from wsdemo.feed import AT_A_TIME, LOG_SIZE, Feed
 from wsdemo.log import MemoryLog
 from wsdemo.news import MAX_MESSAGE_BYTES, Answer, News
-from wsdemo.scale.stream import AGAIN_S, ANSWER_S, STREAM, SUBJECT, TROUBLE, connected, epoch, stream, without_token
+from wsdemo.scale.broker import without_token
+from wsdemo.scale.stream import AGAIN_S, ANSWER_S, STREAM, SUBJECT, TROUBLE, connected, epoch, stream
 
 
 class Relay(Feed):

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit, urlunsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -14,6 +13,7 @@ from nats.js import JetStreamContext, api
 from nats.js.errors import NotFoundError
 
 from wsdemo.news import MAX_MESSAGE_BYTES
+from wsdemo.scale.broker import without_token
 
 STREAM, SUBJECT = "wsdemo", "wsdemo.updates"
 MOST_UPDATES, MOST_BYTES = 1_000_000, 200 * 2**20
@@ -92,9 +92,3 @@ def epoch(info: api.StreamInfo) -> str:
     """Return which history the stream holds: the moment of its creation, the same for whoever asks, and whenever."""
     assert info.created is not None
     return f"{round(info.created.timestamp() * 1e6):x}"
-
-
-def without_token(url: str) -> str:
-    """Return the address as it may be shown."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
