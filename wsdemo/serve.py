@@ -120,6 +120,8 @@ class Server:
         """Start the process and wait until it listens. Starting again while it runs changes nothing."""
         async with self._starting:
             if not self.running:
+                if self._child is not None:  # it has ended by itself
+                    self._child.kill()
                 self._child = child = Child("server", self._job)
                 try:
                     self._about = await child.answer()

@@ -92,6 +92,8 @@ class Broker:
         """Start it and wait until it listens. Starting again while it runs changes nothing."""
         async with self._starting:
             if not self.running:
+                if self._child is not None:  # it has ended by itself
+                    self._child.kill()
                 child = self._child = Child("broker", self._job())
                 try:
                     self._about = await child.answer()

@@ -155,6 +155,8 @@ class Source:
     async def start(self) -> Source:
         """Start it and wait until the broker has let it in. Starting again while it runs changes nothing."""
         if not self.running:
+            if self._child is not None:  # it has ended by itself
+                self._child.kill()
             self._child = child = Child("publisher", self._job)
             try:
                 await child.answer()

@@ -44,6 +44,8 @@ async def connected(url: str, came_back: Callable[[], None] = lambda: None) -> A
     async def failed(error: Exception) -> None:  # the library's own would print a traceback of each
         said.append(error)
         del said[:-1]
+        if not client.is_connected and (half_open := client._transport) is not None:
+            half_open.close()  # the library drops a connection whose beginning fails, and leaves it open
 
     async def again() -> None:
         came_back()
