@@ -68,7 +68,7 @@ class Publisher:
             for news in batch:
                 headers = {ID: self._name(news.seq)} | ({LAST_ID: before} if before is not None else {})
                 self._waiting.append(await js.publish_async(SUBJECT, news.text().encode(), headers=headers))
-                before = headers[ID]
+                before = self._name(news.seq)
             async with asyncio.timeout(ACK_S):
                 answers = await asyncio.gather(*self._waiting, return_exceptions=True)
         finally:

@@ -45,7 +45,8 @@ async def connected(url: str, came_back: Callable[[], None] = lambda: None) -> A
         said.append(error)
         del said[:-1]
         if not client.is_connected and (half_open := client._transport) is not None:
-            half_open.close()  # the library drops a connection whose beginning fails, and leaves it open
+            # The library drops a connection whose beginning fails, and leaves it open.
+            half_open.close()  # type: ignore[no-untyped-call]
 
     async def again() -> None:
         came_back()
