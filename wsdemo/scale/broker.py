@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import psutil
+
 from wsdemo.meter import lasting_ports
 from wsdemo.processes.children import Child, ChildFailed, say
 from wsdemo.processes.jobs import BrokerAbout, BrokerJob
@@ -115,8 +117,12 @@ class Broker:
         """End it at once, as a crash would (kill -9). `start` finds its news again."""
         child, self._child = self._child, None
         if child is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            with contextlib.suppress(psutil.NoSuchProcess):
+                server = psutil.Process(self.pid)
+                server.kill()
+                until_s = time.monotonic() + DOWN_S  # it has its port for a moment yet, and the next one wants it
+                while time.monotonic() < until_s and server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
+                    time.sleep(_LOOK_S)
             child.kill()
 
     def _job(self) -> BrokerJob:
