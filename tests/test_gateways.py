@@ -147,7 +147,7 @@ def test_all_gateways_have_one_epoch_and_one_etag():
                 await asyncio.sleep(0.02)
             assert len({one.epoch for one in gateways}) == 1
             async with aiohttp.ClientSession() as http, asyncio.timeout(patient(20)):
-                while len(tags := {await tag(http, url) for url in gateways.urls()}) > 1:
+                while len(tags := {await tag(http, url) for url in gateways.urls()}) > 1:  # noqa: ASYNC110
                     await asyncio.sleep(0.02)  # one may be behind by a message
             assert tags == {f'"{gateways[0].epoch}-24"'}
 
@@ -250,6 +250,7 @@ def test_what_ends_by_itself_is_started_again_at_the_same_address(tmp_path):
                 killed = next(one for one in family if one.name().startswith("nats-server"))
             killed.kill()
             wait_until(lambda victim=victim: victim in process.stderr.readline())
+            wait_until(lambda: "all of them run" in process.stderr.readline())
             asyncio.run(first_five(about["urls"]["polling"]))
 
 

@@ -132,9 +132,10 @@ class Gateways:
         while True:
             await asyncio.sleep(LOOK_S)
             if fallen := self.fallen():
-                tell(f"{', '.join(fallen)} ended and will be started again")
+                tell(f"ended, and started again: {', '.join(fallen)}")
                 try:
                     await self.start_fallen()
+                    tell("all of them run")
                 except ChildFailed as error:
                     tell(f"not yet: {error}")
 
