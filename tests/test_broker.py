@@ -89,6 +89,16 @@ def test_whoever_has_another_token_is_not_let_in(monkeypatch):
     run(scenario())
 
 
+def test_a_token_may_hold_what_an_address_may_not():
+    """It is quoted on its way, and comes as it was."""
+
+    async def scenario():
+        async with Broker(token="a/long @one: 50%") as one, connected(one.url) as client:
+            assert client.is_connected
+
+    run(scenario())
+
+
 def test_what_was_acknowledged_survives_a_kill_and_a_stop_forgets_it():
     """Killed outright it has its news when it starts again, at the same address; after a stop it begins anew."""
 

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -56,7 +58,8 @@ async def connected(url: str, came_back: Callable[[], None] = lambda: None) -> A
         try:
             async with asyncio.timeout(ANSWER_S):
                 await client.connect(
-                    url,
+                    without_token(url),
+                    **_credentials(url),
                     error_cb=failed,
                     reconnected_cb=again,
                     max_reconnect_attempts=-1,
@@ -72,6 +75,18 @@ async def connected(url: str, came_back: Callable[[], None] = lambda: None) -> A
     finally:
         with contextlib.suppress(*TROUBLE):
             await client.close()
+
+
+def _credentials(url: str) -> dict[str, Any]:
+    """Return the token in an address, or the name and password, as they were before they were quoted.
+
+    The library would not undo it.
+    """
+    parts = urlsplit(url)
+    if parts.username is None:
+        return {}
+    name = unquote(parts.username)
+    return {"token": name} if parts.password is None else {"user": name, "password": unquote(parts.password)}
 
 
 async def stream(js: JetStreamContext) -> api.StreamInfo:
