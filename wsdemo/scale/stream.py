@@ -57,19 +57,9 @@ async def connected(url: str, came_back: Callable[[], None] = lambda: None) -> A
     try:
         try:
             async with asyncio.timeout(ANSWER_S):
-                await client.connect(
-                    without_token(url),
-                    **_credentials(url),
-                    error_cb=failed,
-                    reconnected_cb=again,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=AGAIN_S,  # type: ignore[arg-type]  # it only sleeps for so long
-                    connect_timeout=2,
-                    ping_interval=PING_S,
-                )
+                await client.connect(without_token(url), error_cb=failed, reconnected_cb=again, **_options(url))
         except (*TROUBLE, ValueError) as error:
-            why = said[0] if said else error
-            where = without_token(url)
+            why, where = said[0] if said else error, without_token(url)
             raise ConnectionError(f"no broker lets us in at {where} ({why}); is it running there?") from error
         yield client
     finally:
@@ -77,16 +67,16 @@ async def connected(url: str, came_back: Callable[[], None] = lambda: None) -> A
             await client.close()
 
 
-def _credentials(url: str) -> dict[str, Any]:
-    """Return the token in an address, or the name and password, as they were before they were quoted.
+def _options(url: str) -> dict[str, Any]:
+    """Return how to connect: for ever, and with the token in the address, or the name and password.
 
-    The library would not undo it.
+    They are as they were before they were quoted, which the library would not undo.
     """
+    patience = {"max_reconnect_attempts": -1, "reconnect_time_wait": AGAIN_S, "connect_timeout": 2}
     parts = urlsplit(url)
-    if parts.username is None:
-        return {}
-    name = unquote(parts.username)
-    return {"token": name} if parts.password is None else {"user": name, "password": unquote(parts.password)}
+    own = {"user": parts.username, "password": parts.password} if parts.password else {"token": parts.username}
+    known = {name: unquote(value) for name, value in own.items() if value is not None}
+    return patience | {"ping_interval": PING_S} | known
 
 
 async def stream(js: JetStreamContext) -> api.StreamInfo:
