@@ -10,7 +10,9 @@ from os.path import abspath
 from typing import Any
 
 from wsdemo.log import LOG_SIZE
+from wsdemo.meter import Meter as Meter
 from wsdemo.meter import lasting_ports
+from wsdemo.meter import listen as listen
 from wsdemo.processes.children import Child
 from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Stall, Start
 from wsdemo.returns import Arrivals
