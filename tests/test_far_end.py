@@ -966,3 +966,54 @@ def test_what_is_no_update_is_not_ours(text):
     """A sentence for each, not a KeyError, TypeError or RecursionError."""
     with pytest.raises(NotOurs):
         far_end.update_in(text)
+
+
+# --- several addresses ------------------------------------------------------------------------------------------------
+
+
+@ALL
+def test_of_several_addresses_the_next_is_asked_until_one_answers(name, pauses):
+    """Nobody at the first, something strange at the second: at first each is tried at once, and none is waited for."""
+
+    async def scenario():
+        nobody = TRANSPORTS[name].url(a_free_port())
+        async with FarEnd(page(200, b"not ours")) as strange, serving(name, Told(1)) as port:
+            urls = [nobody, strange.url(name), TRANSPORTS[name].url(port)]
+            async with hear(name, urls, reader := Reader(0.01, after=0)) as deliveries:
+                assert (await anext(deliveries)).seq == 1
+            assert (reader.failures, pauses) == (2, [])
+
+    run(scenario())
+
+
+@ALL
+def test_when_none_of_several_addresses_answers_all_of_them_are_named(name):
+    async def scenario():
+        urls = [TRANSPORTS[name].url(a_free_port()) for _ in range(3)]
+        reader = Reader(0.01)
+        with pytest.raises(Unreachable) as error:
+            async with hear(name, urls, reader) as deliveries:
+                await anext(deliveries)
+        assert all(url in str(error.value) for url in urls) and reader.failures == 2
+
+    run(scenario())
+
+
+@ALL
+def test_a_clear_no_is_a_no_at_every_address(name):
+    """The servers are one service: the others would say the same."""
+
+    async def scenario():
+        async with serving(name, Told()) as port:
+            url = TRANSPORTS[name].url(port)
+            with pytest.raises(Refused, match="404"):
+                async with hear(name, [f"{url}/nowhere", url], Reader(0.01)) as deliveries:
+                    await anext(deliveries)
+
+    run(scenario())
+
+
+@ALL
+def test_no_address_at_all_is_refused(name):
+    with pytest.raises(ValueError, match="an empty list"):
+        TRANSPORTS[name].module().hear([])

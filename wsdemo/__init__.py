@@ -18,6 +18,7 @@ The rooms in their order; each knows only those above it, which a test proves.
     log             what a feed keeps of them: in memory, or on disk, where it outlives the server
     feed            Feed: plays a schedule, keeps a log, answers what came after seq n
     returns         how readers come back after a break, and what a server says to that
+    addresses       where a far end may be found: one address, or several
     far_end         whatever is at the other end of hear, judged by one rule
     reader          Reader: one client's position, timetable and tally
     guard           who may ask: the rules of Host and Origin
@@ -31,9 +32,11 @@ The rooms in their order; each knows only those above it, which a test proves.
     connection      WebSocket connections that wait for nobody for ever
     transports      one file a transport with serve() and hear(), and one row each
     processes       what runs beside the notebook: children, the jobs they are given, many clients
+    scale           past one process: the broker, what publishes there, the feed that comes from it
     serving         what runs in a server process: one feed, by one or more transports
     serve           a server in a process of its own
     tls             a proxy that ends TLS, and what it uses
+    gateways        several server processes on one broker
     words           numbers as people read them
     choose          which transport a workload wants, and why
     progress        the bar that long work shows

@@ -6,8 +6,8 @@
     "busy": 408, 425, 429, 5xx                      Refused         the same, not before its Retry-After
     "no": any other 4xx                             Refused         Refused
 
-Waits grow from one attempt to the next, are jittered, and are short again once an attempt has brought something: see
-`returns`.
+Of several addresses the next is asked after each fault, and "at first" is over when all have been tried. Waits grow
+from one attempt to the next, are jittered, and are short again once an attempt has brought something: see `returns`.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
+from wsdemo.addresses import Addresses as Addresses
+from wsdemo.addresses import Where as Where
+from wsdemo.addresses import address as address
 from wsdemo.returns import JITTERED, LEAST_SPREAD_S, Break, Goodbye, Returning, spread_in
 from wsdemo.returns import LONGEST_WAIT_S as LONGEST_WAIT_S
 
@@ -178,11 +181,15 @@ class Tally(Protocol):
 
 
 class Attempts:
-    """The attempts of one call of `hear` to reach its far end, judged by the rule above."""
+    """The attempts of one call of `hear` to reach its far end, judged by the rule above.
 
-    def __init__(self, url: str, tally: Tally):
-        self._url, self._tally = url, tally
+    where: the address, or several, of which each is tried once before it is said that none answers, or none of ours.
+    """
+
+    def __init__(self, where: Where | Addresses, tally: Tally):
+        self._addresses, self._tally = Addresses.of(where), tally
         self._reached = False
+        self._untried = len(self._addresses) - 1
         self._in_a_row = 0
         self._retry_after_s, self._within_s = 0.0, 0.0
         self._why: Break = "gone"
@@ -199,6 +206,7 @@ class Attempts:
         self._spread_s = spread_in(message) or self._spread_s
         if (goodbye := Goodbye.in_message(message)) is not None:
             self._part(goodbye)
+            self._addresses.go_on()
 
     def succeeded(self) -> None:
         """Note that this attempt has brought what it was made for: the next wait is a short one again."""
@@ -207,10 +215,13 @@ class Attempts:
     def failed(self, trouble: Trouble) -> None:
         """Count a fault of the line. Raises `Unreachable` or `Refused` where the rule says so."""
         reply, cause = trouble.reply, trouble.__cause__ or trouble
-        if reply is not None and (reply.is_no or not self._reached):
+        if reply is not None and reply.is_no:
             raise reply.refused() from cause
+        if not self._reached and not self._untried:
+            raise (reply.refused() if reply is not None else Unreachable(str(self._addresses), cause)) from cause
         if not self._reached:
-            raise Unreachable(self._url, cause) from cause
+            self._untried -= 1
+        self._addresses.go_on()
         self._tally.failures += 1
         self._why, self._retry_after_s = trouble.why(), reply.retry_after_s() if reply else 0.0
         if trouble.goodbye is not None:
@@ -219,7 +230,9 @@ class Attempts:
             self._in_a_row = 0
 
     async def wait(self) -> None:
-        """Wait before the next attempt: longer each time, until one succeeds."""
+        """Wait before the next attempt: longer each time, until one succeeds. At first the next has its turn now."""
+        if not self._reached:
+            return
         attempt, at_least_s, why = self._in_a_row, self._retry_after_s, self._why
         span_s = self._within_s or self._spread_s
         self._in_a_row, self._standing_since = attempt + 1, None
@@ -262,14 +275,6 @@ async def follow(url: str, ask: Callable[[str], Awaitable[T]]) -> T:
             url, moved = place, trouble
     assert moved is not None
     raise moved
-
-
-def address(url: str, position: Mapping[str, str]) -> str:
-    """Return `url` with a reader's position in its query. What stood there stays, but for an older position."""
-    parts = urlsplit(url)
-    kept = [pair for pair in parts.query.split("&") if pair and pair.partition("=")[0] not in position]
-    query = "&".join(kept + ([urlencode(position)] if position else []))
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
 
 
 def printable(text: str | bytes) -> str:

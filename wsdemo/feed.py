@@ -236,15 +236,25 @@ class Feed:
         elapsed_ns = time.perf_counter_ns() - self.t0_ns
         if self._at_ns > elapsed_ns:
             return False
+        self._publish(self._due(self.t0_ns, elapsed_ns))
+        return True
+
+    def _publish(self, coming: Iterable[News]) -> None:
+        """Move news into the log, and wake those who wait. What goes wrong is the feed's failure, and is not raised."""
         try:
-            self._log.keep(self._due(self.t0_ns, elapsed_ns))
+            self._log.keep(coming)
         except Exception as error:  # the source is somebody's own code, which may fail in any way; and disks are full
-            self._next, self._failure = None, (error, error.__traceback__)
-            self._failed.set()
+            self._fail(error)
+        self._wake()
+
+    def _wake(self) -> None:
         # A fresh event for the next round: whoever waits on the old one is woken exactly once.
         old, self._news = self._news, asyncio.Event()
         old.set()
-        return True
+
+    def _fail(self, error: Exception) -> None:
+        self._next, self._failure = None, (error, error.__traceback__)
+        self._failed.set()
 
     def _due(self, t0_ns: int, elapsed_ns: int) -> Iterator[News]:
         """Yield what has fallen due, as news."""

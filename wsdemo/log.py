@@ -93,6 +93,11 @@ class MemoryLog:
 
     def close(self) -> None: ...
 
+    def skip(self, seq: int) -> None:
+        """Go on behind `seq`, without what lies before: a reader who stands there may have lost something."""
+        self._news.clear()
+        self.seq = self.cut = seq
+
     def _append(self, news: News) -> None:
         if len(self._news) == self._news.maxlen:
             self.cut = self._news[0].seq

@@ -8,6 +8,8 @@ on which a notebook's cells run there) are counted one step further in, between 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 import socket
 import sys
 from collections.abc import Callable, Iterable
@@ -18,6 +20,9 @@ from wsdemo import returns
 from wsdemo.door import Door, Guest
 from wsdemo.leaving import Leaving
 from wsdemo.segments import segments
+
+LASTING_PORTS = (20_000, 32_000)
+"""Ports that no system gives to outgoing connections by default: Linux begins at 32,768, others at 49,152."""
 
 
 class Counters(TypedDict):
@@ -225,6 +230,22 @@ def listen(meter: Meter, host: str = "127.0.0.1", port: int = 0) -> MeteredSocke
         ) from error
     sock.setblocking(False)
     return sock
+
+
+def lasting_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 that are free, and stay so while nobody listens there.
+
+    Port 0 gives one of those that outgoing connections have, too: while a server is away, any of them may take its
+    port, even a reader of its own that tries to come back.
+    """
+    with contextlib.ExitStack() as stack:
+        found: list[int] = []
+        while len(found) < count:
+            port = random.randrange(*LASTING_PORTS)
+            with contextlib.suppress(OSError):
+                stack.enter_context(listen(Meter(), port=port))
+                found.append(port)
+        return found
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
 from os.path import abspath
 from typing import Any
 
 from wsdemo.log import LOG_SIZE
-from wsdemo.meter import Meter, listen
+from wsdemo.meter import Meter as Meter
+from wsdemo.meter import lasting_ports
+from wsdemo.meter import listen as listen
 from wsdemo.processes.children import Child
 from wsdemo.processes.jobs import Counters, ServerAbout, ServerCounters, ServerJob, Stall, Start
 from wsdemo.returns import Arrivals
+from wsdemo.scale.broker import Broker
 from wsdemo.serving import DEFAULT_MAX_CONNECTIONS as DEFAULT_MAX_CONNECTIONS
 from wsdemo.serving import Served as Served
 from wsdemo.serving import most_connections as most_connections
@@ -28,17 +29,15 @@ from wsdemo.transports import find
 from wsdemo.updates import Schedule, every
 from wsdemo.workload import DEFAULT_PACE, Pace
 
-LASTING_PORTS = (20_000, 32_000)
-"""Ports that no system gives to outgoing connections by default: Linux begins at 32,768, others at 49,152."""
-
 
 class Server:
     """A server in a child process. Use as `async with Server("polling", schedule=every(1)) as server:`.
 
     names: the transports, all on one feed; schedule: what the feed plays (default: one update a second);
     hold: whether the feed waits for `begin`; port: of the first transport; same_ports: whether it listens, when it is
-    started again, where it did before, so that its readers find it; the rest as for `serving`. Raises ValueError before
-    anything is started if an argument cannot be used, `ChildFailed` if the server cannot start.
+    started again, where it did before, so that its readers find it; broker: a `Broker`, or the address of one, that the
+    news come from in place of a schedule; the rest as for `serving`. Raises ValueError before anything is started if an
+    argument cannot be used, `ChildFailed` if the server cannot start.
 
     A server with a log that was killed and is started again goes on with its history.
     """
@@ -53,22 +52,32 @@ class Server:
         pace: Pace = DEFAULT_PACE,
         log: str | PathLike[str] | None = None,
         log_size: int = LOG_SIZE,
-        port: int = 0,
+        port: int | Mapping[str, int] = 0,
         same_ports: bool = False,
+        broker: str | Broker | None = None,
+        host: str = "127.0.0.1",
+        allowed_hosts: Sequence[str] = (),
+        allowed_origins: Sequence[str] = (),
     ):
         if log_size < 1:
             raise ValueError(f"log_size must be at least 1, not {log_size}")
+        if broker is not None and (schedule is not None or log is not None or duration_s is not None or hold):
+            raise ValueError("with a broker the news come from there: give the schedule, and its log, to the publisher")
         self.names = tuple(transport.name for transport in find(names))
         self._job: ServerJob = {
             "transports": list(self.names),
-            "schedule": (schedule or every(1.0)).recipe(),
+            "schedule": (schedule or every(1.0)).recipe() if broker is None else None,
             "duration_s": duration_s,
             "hold": hold,
             "max_connections": most_connections(len(self.names)) if max_connections is None else max_connections,
             "pace": asdict(pace),
             "log": None if log is None else abspath(log),
             "log_size": log_size,
-            "port": dict(zip(self.names, _lasting_ports(len(self.names)), strict=True)) if same_ports else port,
+            "port": _ports(self.names, port, same_ports),
+            "broker": broker.url if isinstance(broker, Broker) else broker,
+            "host": host,
+            "allowed_hosts": list(allowed_hosts),
+            "allowed_origins": list(allowed_origins),
         }
         self._child: Child | None = None
         self._starting = asyncio.Lock()
@@ -113,6 +122,8 @@ class Server:
         """Start the process and wait until it listens. Starting again while it runs changes nothing."""
         async with self._starting:
             if not self.running:
+                if self._child is not None:  # it has ended by itself
+                    self._child.kill()
                 self._child = child = Child("server", self._job)
                 try:
                     self._about = await child.answer()
@@ -181,20 +192,10 @@ class Server:
         return self._child
 
 
-def _lasting_ports(count: int) -> list[int]:
-    """Return ports that are free and stay so while nobody listens there.
-
-    Port 0 gives one of those that outgoing connections have, too: while a server is away, any of them may take its
-    port, even a reader of its own that tries to come back.
-    """
-    with contextlib.ExitStack() as stack:
-        found: list[int] = []
-        while len(found) < count:
-            port = random.randrange(*LASTING_PORTS)
-            with contextlib.suppress(OSError):
-                stack.enter_context(listen(Meter(), port=port))
-                found.append(port)
-        return found
+def _ports(names: Sequence[str], port: int | Mapping[str, int], same: bool) -> int | dict[str, int]:
+    if same:
+        return dict(zip(names, lasting_ports(len(names)), strict=True))
+    return port if isinstance(port, int) else dict(port)
 
 
 async def start(*names: str, schedule: Schedule | None = None, **options: Any) -> Server:

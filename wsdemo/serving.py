@@ -75,6 +75,27 @@ def _feed(schedule: Schedule, duration_s: float | None, log: str | None, log_siz
 
 
 @asynccontextmanager
+async def _source(
+    schedule: Schedule | None, broker: str | None, log_size: int, duration_s: float | None, log: str | None
+) -> AsyncIterator[Feed]:
+    """Give the feed of what is in the broker, or of this schedule. Raises ValueError where there is neither."""
+    if broker is None:
+        if schedule is None:
+            raise ValueError("a server needs a schedule to play, or a broker to hear from")
+        with _feed(schedule, duration_s, log, log_size) as feed:
+            yield feed
+        return
+    from wsdemo.scale.relay import Relay  # here, so that who has no broker needs none of its libraries
+
+    relay = Relay(broker, log_size)
+    try:
+        await relay.open()
+        yield relay
+    finally:
+        await relay.leave()
+
+
+@asynccontextmanager
 async def _playing(feed: Feed, hold: bool) -> AsyncIterator[None]:
     """Start the feed, unless it is to wait, and stop it at the end. Its failure ends the body."""
     try:
@@ -89,7 +110,7 @@ async def _playing(feed: Feed, hold: bool) -> AsyncIterator[None]:
 @asynccontextmanager
 async def serving(
     names: Sequence[str],
-    schedule: Schedule,
+    schedule: Schedule | None,
     *,
     host: str = "127.0.0.1",
     port: int | Mapping[str, int] = 0,
@@ -102,28 +123,29 @@ async def serving(
     pace: Pace = DEFAULT_PACE,
     log: str | None = None,
     log_size: int = LOG_SIZE,
+    broker: str | None = None,
 ) -> AsyncIterator[Served]:
     """Serve one feed by one or more transports, each on a port of its own (port, port + 1 … or free ones for 0).
 
     port: or that of each, by name; max_connections: to each transport (default: 2,000, or what this system's limit on
     open files lets fit); allowed_hosts, allowed_origins: as for `Guard`; refused: called with a line about whom it
     refuses; hold: the feed starts only when told to; pace: how often each speaks in silence, and at the most; log,
-    log_size: the file that keeps the feed's log, and how many updates, as for `Feed`. Raises what is wrong with the
-    schedule or the log, also when that comes out later.
+    log_size: the file that keeps the feed's log, and how many updates, as for `Feed`; broker: where the news come from
+    in place of a schedule. Raises what is wrong with any of these, also when that comes out later.
     """
     transports = find(names)
     max_connections = most_connections(len(transports)) if max_connections is None else max_connections
     allow_connections(max_connections, len(transports))
     guard = Guard(host, allowed_hosts, max_connections, allowed_origins=allowed_origins, tell=refused)
     async with contextlib.AsyncExitStack() as stack:
-        feed = stack.enter_context(_feed(schedule, duration_s, log, log_size))
+        feed = await stack.enter_async_context(_source(schedule, broker, log_size, duration_s, log))
         served = Served(feed, {transport.name: Meter() for transport in transports}, {}, {})
-        for number, (transport, own) in enumerate(zip(transports, paces_of(transports, pace), strict=True)):
+        for number, (transport, at_pace) in enumerate(zip(transports, paces_of(transports, pace), strict=True)):
             wanted = port[transport.name] if isinstance(port, Mapping) else port and port + number
             sock = stack.enter_context(listen(served.meters[transport.name], host, wanted))
             served.listens(transport, sock.getsockname()[1], host)
             served.leaving.append(sock.leaving)
-            await stack.enter_async_context(transport.module().serve(feed, sock, guard, own))
+            await stack.enter_async_context(transport.module().serve(feed, sock, guard, at_pace))
         await stack.enter_async_context(_playing(feed, hold))
         yield served
 
@@ -158,7 +180,7 @@ async def run_child(job: ServerJob, orders: AsyncIterator[Any]) -> None:
     async with (
         serving(
             job["transports"],
-            from_recipe(job["schedule"]),
+            from_recipe(recipe) if (recipe := job["schedule"]) is not None else None,
             duration_s=job["duration_s"],
             max_connections=job["max_connections"],
             hold=job["hold"],
@@ -166,6 +188,10 @@ async def run_child(job: ServerJob, orders: AsyncIterator[Any]) -> None:
             port=job.get("port", 0),
             log=job.get("log"),
             log_size=job.get("log_size", LOG_SIZE),
+            broker=job.get("broker"),
+            host=job.get("host", "127.0.0.1"),
+            allowed_hosts=job.get("allowed_hosts", ()),
+            allowed_origins=job.get("allowed_origins", ()),
         ) as served,
         await asyncio.start_server(_echo, "127.0.0.1", 0) as probe,
     ):

@@ -95,6 +95,19 @@ def _trials(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
     return worker.run_child, serve.new_event_loop()
 
 
+def _broker(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
+    from wsdemo.scale import broker
+
+    return broker.run_child, asyncio.SelectorEventLoop()
+
+
+def _publisher(_: Any) -> tuple[Work, asyncio.AbstractEventLoop]:
+    from wsdemo import serve
+    from wsdemo.scale import publisher
+
+    return publisher.run_child, serve.new_event_loop()
+
+
 KINDS = {
     "server": _server,
     "clients": _clients,
@@ -105,4 +118,6 @@ KINDS = {
     "live": _live,
     "echo": _echo,
     "trials": _trials,
+    "broker": _broker,
+    "publisher": _publisher,
 }

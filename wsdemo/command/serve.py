@@ -6,6 +6,7 @@ import argparse
 import math
 from typing import TYPE_CHECKING
 
+from wsdemo.command import gateways
 from wsdemo.command.options import (
     DEFAULT_SCHEDULE,
     add_listening,
@@ -49,10 +50,7 @@ def add(jobs: Jobs) -> None:
         " nothing (default: in memory, and a server that is started again begins anew)",
     )
     command.add_argument(
-        "--max-connections",
-        type=int,
-        metavar="N",
-        help="connections to each (2000, or as many open files as there are)",
+        "--max-connections", type=int, metavar="N", help="connections to each (2000, or as many as open files allow)"
     )
     command.add_argument(
         "--drain",
@@ -62,6 +60,7 @@ def add(jobs: Jobs) -> None:
         " readers away one by one over S seconds; they go on there without loss. A second SIGTERM, or Ctrl-C, ends it"
         " at once (default: all are sent away at once)",
     )
+    gateways.add(command)
     command.set_defaults(run=run)
 
 
@@ -70,7 +69,8 @@ def run(options: argparse.Namespace) -> None:
 
     is_echo = "echo" in options.transports
     names = _only_echo(options) if is_echo else [transport.name for transport in find(options.transports)]
-    check_port(options.port, len(names))
+    processes = gateways.wanted(options)
+    check_port(options.port, len(names) * (processes or 1))
     most, note = _most_connections(options.max_connections, len(names))
     if options.duration is not None and not options.duration > 0:
         raise ValueError(f"--duration must be a number of seconds above 0, not {options.duration:g}")
@@ -88,6 +88,8 @@ def run(options: argparse.Namespace) -> None:
         from wsdemo import echo
 
         server = echo.run(**common)
+    elif processes:
+        server = gateways.run(options, names, processes, common)
     else:
         plays = schedule(options)
         own = {"duration_s": options.duration, "pace": pace(options, plays), "log": options.log}
@@ -115,7 +117,8 @@ def _only_echo(options: argparse.Namespace) -> list[str]:
         raise ValueError("echo answers on its own and carries no updates: serve it without a transport")
     speaks = options.scale_heartbeats is not None or options.at_most_every is not None
     ends = options.duration is not None or options.drain is not None
-    if options.schedule != DEFAULT_SCHEDULE or ends or options.log is not None or speaks or given_options(options):
+    is_fed = options.schedule != DEFAULT_SCHEDULE or options.log is not None or given_options(options)
+    if is_fed or ends or speaks or gateways.wanted(options):
         own = "--port, --host, --allow-host, --allow-origin and --max-connections"
         raise ValueError(f"echo has no updates: it goes with {own} only")
     return ["echo"]

@@ -11,7 +11,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 from wsdemo.meter import Counters as Counters
 from wsdemo.returns import Kinds
 
-Kind = Literal["server", "clients", "rehearsal", "legs", "line", "tls", "live", "echo", "trials"]
+Kind = Literal["server", "clients", "rehearsal", "legs", "line", "tls", "live", "echo", "trials", "broker", "publisher"]
 
 
 class ServerJob(TypedDict):
@@ -19,11 +19,12 @@ class ServerJob(TypedDict):
 
     pace: the fields of a `workload.Pace`; port: of the first transport, 0 for any that is free, or that of
     each, by name; log, log_size: the file of the feed's log, None for one in memory, and how many
-    updates it keeps.
+    updates it keeps; broker: where the news come from instead of a schedule; host, allowed_hosts, allowed_origins: as
+    for `serving`.
     """
 
     transports: list[str]
-    schedule: dict[str, Any]
+    schedule: dict[str, Any] | None
     duration_s: float | None
     hold: bool
     max_connections: int
@@ -31,6 +32,10 @@ class ServerJob(TypedDict):
     port: NotRequired[int | dict[str, int]]
     log: NotRequired[str | None]
     log_size: NotRequired[int]
+    broker: NotRequired[str | None]
+    host: NotRequired[str]
+    allowed_hosts: NotRequired[list[str]]
+    allowed_origins: NotRequired[list[str]]
 
 
 class ServerAbout(TypedDict):
@@ -240,3 +245,39 @@ class LiveAbout(TypedDict):
 
     url: str
     port: int
+
+
+class BrokerJob(TypedDict):
+    """What a broker is to do. folder: its own, gone when it ends; store: that of its news; token: who may come."""
+
+    folder: str
+    store: str
+    port: int
+    token: str
+
+
+class BrokerAbout(TypedDict):
+    """A broker's first answer, once it listens: the server's process."""
+
+    pid: int
+
+
+class PublisherJob(TypedDict):
+    """What a publisher is to do: play this schedule, a `Schedule.recipe`, into the broker at this address."""
+
+    schedule: dict[str, Any]
+    duration_s: float | None
+    broker: str
+    log: str | None
+
+
+class PublisherDid(TypedDict):
+    """A publisher's first answer, and its answer to every order.
+
+    published: the seq of its feed's newest; acknowledged: up to where the broker has them; retries: batches that were
+    sent again.
+    """
+
+    published: int
+    acknowledged: int
+    retries: int

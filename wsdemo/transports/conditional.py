@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from wsdemo.far_end import Message
+from wsdemo.far_end import Addresses, Message, Where
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
@@ -46,12 +46,12 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
         yield
 
 
-def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
+def hear(url: Where, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """Poll `url` at the reader's times with `If-None-Match`; yield each update once, of one history.
 
     Raises as `polling.hear` does.
     """
-    known = reader or Reader()
+    known, where = reader or Reader(), Addresses(url)
     # The tag goes back as it came, for a proxy on the way may have changed it; and only while the reader stands where
     # the answer left it.
     tags: dict[tuple[str | None, int | None], str] = {}
@@ -67,7 +67,7 @@ def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
             tags[answer["epoch"], answer["seq"]] = client.etag
         return answer
 
-    return asks(url, known, Client(url, interval_s=known.interval_s), ask)
+    return asks(where, known, Client(where, interval_s=known.interval_s), ask)
 
 
 TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\U0010ffff]*"'

@@ -14,14 +14,17 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Protocol, TypeVar
 
-from wsdemo.far_end import AT_ONCE_S, Attempts, Message, Trouble
+from wsdemo.far_end import AT_ONCE_S, Addresses, Attempts, Message, Trouble, Where
 from wsdemo.reader import Delivery, Reader, Request
 
 Line = TypeVar("Line")
 
 
 async def asks(
-    url: str, reader: Reader, client: AbstractAsyncContextManager[Line], ask: Callable[[Line], Awaitable[Message]]
+    where: Where | Addresses,
+    reader: Reader,
+    client: AbstractAsyncContextManager[Line],
+    ask: Callable[[Line], Awaitable[Message]],
 ) -> AsyncGenerator[Delivery]:
     """Ask once for the position, then at each time of the reader's timetable; yield what is new.
 
@@ -34,7 +37,7 @@ async def asks(
     The next poll is polling's way to reconnect. After a failure it waits as every other transport does, and the polls
     that fall due meanwhile are left out.
     """
-    attempts = Attempts(url, reader)
+    attempts = Attempts(where, reader)
     async with client as line, aclosing(reader.polls()) as polls:
         request: Request | None = reader.asks(opening=True)
         while request is not None:
@@ -42,6 +45,8 @@ async def asks(
                 answer = await ask(line)
             except Trouble as trouble:
                 attempts.failed(trouble)  # which raises the error of a far end that was never reached
+                if request.opening:
+                    continue  # there are other addresses, of which each is asked at once
                 await _wait_between_polls(attempts, reader)
                 request = None
             else:
@@ -71,14 +76,17 @@ def _new(reader: Reader, answer: Message) -> list[Delivery]:
 
 
 async def held(
-    url: str, reader: Reader, client: AbstractAsyncContextManager[Line], ask: Callable[[Line], Awaitable[Message]]
+    where: Where | Addresses,
+    reader: Reader,
+    client: AbstractAsyncContextManager[Line],
+    ask: Callable[[Line], Awaitable[Message]],
 ) -> AsyncGenerator[Delivery]:
     """Ask, wait for the answer, ask again at once; yield what is new, until cancelled. Arguments as for `asks`.
 
     An answer that holds nothing new and was not held back either is waited after, longer each time: the far end is not
     one that holds, and would be asked as fast as the machine can.
     """
-    attempts = Attempts(url, reader)
+    attempts = Attempts(where, reader)
     async with client as line:
         while True:
             request = reader.asks(opening=reader.epoch is None)
@@ -116,9 +124,9 @@ class Stream(Protocol):
         """Leave as one should, also if `open` has failed."""
 
 
-async def streamed(url: str, reader: Reader, stream: Stream) -> AsyncGenerator[Delivery]:
+async def streamed(where: Where | Addresses, reader: Reader, stream: Stream) -> AsyncGenerator[Delivery]:
     """Stay connected, and come back after every break; yield what is new, until cancelled."""
-    attempts = Attempts(url, reader)
+    attempts = Attempts(where, reader)
     while True:
         reader.asks().wasted = False  # the answer to this one request is the whole stream
         try:

@@ -19,7 +19,7 @@ from aiohttp import (
 from aiohttp.http import HttpProcessingError
 
 from wsdemo import far_end
-from wsdemo.far_end import Message, NotOurs, Reply, Trouble, answer_in
+from wsdemo.far_end import Addresses, Message, NotOurs, Reply, Trouble, Where, answer_in
 from wsdemo.feed import MAX_MESSAGE_BYTES, Answer, Feed, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
@@ -140,12 +140,13 @@ def refuse_position(feed: Feed, why: str) -> web.Response:
 class Client:
     """One client of one address, with one session and one kept-alive connection, as one browser tab or app has them.
 
-    Use as `async with Client(url) as client`. limits: of time, for each answer; interval_s: how long nothing may be
+    where: the address, or several, of which one is asked at a time.
+    Use as `async with Client(where) as client`. limits: of time, for each answer; interval_s: how long nothing may be
     asked, a reader's interval. The library would drop the connection after 15 s. etag: the newest answer's, if any.
     """
 
-    def __init__(self, url: str, limits: ClientTimeout | None = None, *, interval_s: float = 0.0):
-        self._url, self.etag = url, ""
+    def __init__(self, where: Where | Addresses, limits: ClientTimeout | None = None, *, interval_s: float = 0.0):
+        self._addresses, self.etag = Addresses.of(where), ""
         self._keep_alive_s = max(KEEP_ALIVE_S, 2 * interval_s)
         self._limits = limits or ClientTimeout(total=far_end.ANSWER_TIMEOUT_S)
 
@@ -212,7 +213,7 @@ class Client:
             async with response:
                 raise Trouble(_reply(response, await _first_bytes(response)))
 
-        return await far_end.follow(self._url, ask)
+        return await far_end.follow(self._addresses.current, ask)
 
 
 @contextmanager

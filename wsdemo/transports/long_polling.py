@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import ClientTimeout, web
 
 from wsdemo import far_end
-from wsdemo.far_end import Message
+from wsdemo.far_end import Addresses, Message, Where
 from wsdemo.feed import Answer, Feed
 from wsdemo.guard import Guard
 from wsdemo.leaving import Leaving
@@ -82,18 +82,18 @@ class _Shared:
         return self._answer, self._body
 
 
-def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
+def hear(url: Where, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """Ask `url`, wait for the answer, ask again at once; yield each update once, of one history, until cancelled.
 
     A request that fails is repeated after growing, jittered waits. Raises `Unreachable` if nobody answers at first,
     `Refused`, with what came, if the answer is a no or not a feed's. Its plain form is built in the lesson
     `03_ask_smarter`, as `ask_with_cursor`.
     """
-    position = (reader := reader or Reader()).position
+    position, where = (reader := reader or Reader()).position, Addresses(url)
     # Who has no position yet is not held. Else twice the timeout: a server that is silent for longer is gone.
     opening, patient = ClientTimeout(total=far_end.ANSWER_TIMEOUT_S), ClientTimeout(total=2 * reader.pace.hold_s)
 
     async def ask(client: Client) -> Message:
         return await client.answer(position(), limits=patient if position() else opening)
 
-    return held(url, reader, Client(url), ask)
+    return held(where, reader, Client(where), ask)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from wsdemo.far_end import Addresses, Where
 from wsdemo.feed import Feed
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
@@ -37,11 +38,12 @@ async def serve(feed: Feed, sock: MeteredSocket, guard: Guard, pace: Pace = DEFA
         yield
 
 
-def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
+def hear(url: Where, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """Poll `url` (such as "http://127.0.0.1:8000/updates") in time; yield each update once, of one history.
 
-    One session and one kept-alive connection a client. Raises `Unreachable` if nobody answers at first, `Refused`,
+    One session and one kept-alive connection a client. url: or several, of servers with one history, such as gateways:
+    after a failure the next is asked, by every transport. Raises `Unreachable` if nobody answers at first, `Refused`,
     with what came, if the answer is a no or not a feed's. Built in the lesson `02_poll_for_news`.
     """
-    position = (reader := reader or Reader()).position
-    return asks(url, reader, Client(url, interval_s=reader.interval_s), lambda client: client.answer(position()))
+    position, where = (reader := reader or Reader()).position, Addresses(url)
+    return asks(where, reader, Client(where, interval_s=reader.interval_s), lambda client: client.answer(position()))

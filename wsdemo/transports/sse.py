@@ -19,7 +19,7 @@ from aiohttp_sse import EventSourceResponse
 from wsdemo import far_end
 from wsdemo.beats import beats
 from wsdemo.fanout import Fanout
-from wsdemo.far_end import Message, NotOurs, Trouble, goodbye_in, position_in, update_in
+from wsdemo.far_end import Addresses, Message, NotOurs, Trouble, Where, goodbye_in, position_in, update_in
 from wsdemo.feed import AT_A_TIME, Answer, Feed, News, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import Meter, MeteredSocket
@@ -149,22 +149,22 @@ def _resume(feed: Feed, request: web.Request) -> Answer | web.Response:
         return feed.since(0, "")
 
 
-def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
+def hear(url: Where, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """Listen at `url`; yield each update once, of one history, until cancelled.
 
     Reconnects with `Last-Event-ID` as a browser does. Raises `Unreachable` if nobody answers at first, `Refused`, with
     what came, if the answer is a no or not a feed's. Its plain form is built in the lesson `03_ask_smarter`, as
     `hear_events`.
     """
-    reader = reader or Reader()
-    return streamed(url, reader, _Events(url, reader))
+    reader, where = reader or Reader(), Addresses(url)
+    return streamed(where, reader, _Events(where, reader))
 
 
 class _Events:
     """The client's side: one answer after the other, each an event stream."""
 
-    def __init__(self, url: str, reader: Reader):
-        self._url, self._reader = url, reader
+    def __init__(self, addresses: Addresses, reader: Reader):
+        self._addresses, self._reader = addresses, reader
         self._client: Client | None = None
         self._response: ClientResponse | None = None
         self._events: AsyncGenerator[dict[str, str]] | None = None
@@ -176,7 +176,7 @@ class _Events:
         # No limit on the whole answer, which never ends; two missing heartbeats mean that the server is gone.
         silence_s = 2 * self._reader.pace.comment_s
         limits = ClientTimeout(sock_connect=far_end.ANSWER_TIMEOUT_S, sock_read=silence_s)
-        self._client = await Client(self._url, limits).__aenter__()
+        self._client = await Client(self._addresses, limits).__aenter__()
         try:
             async with asyncio.timeout(far_end.ANSWER_TIMEOUT_S):
                 response = await self._client.get(position, headers, "text/event-stream")

@@ -24,7 +24,7 @@ from websockets.protocol import State
 from wsdemo import far_end
 from wsdemo.connection import Connection, websocket_server
 from wsdemo.fanout import Fanout
-from wsdemo.far_end import Message, NotOurs, Reply, Trouble, position_in, updates_in
+from wsdemo.far_end import Addresses, Message, NotOurs, Reply, Trouble, Where, position_in, updates_in
 from wsdemo.feed import AT_A_TIME, MAX_MESSAGE_BYTES, Feed, News, Position, read_position
 from wsdemo.guard import Guard
 from wsdemo.meter import MeteredSocket
@@ -131,22 +131,22 @@ def _frame(batch: Sequence[News]) -> bytes:
     return Frame(Opcode.TEXT, text.encode()).serialize(mask=False)
 
 
-def hear(url: str, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
+def hear(url: Where, reader: Reader | None = None) -> AsyncGenerator[Delivery]:
     """Subscribe at `url` (such as "ws://127.0.0.1:8000/updates"); yield each update once, of one history.
 
     A connection that breaks is made again after growing, jittered waits, and resumes where it broke off. Raises
     `Unreachable` if nobody answers at first, `Refused`, with what came, if the answer is a no or not a feed's. Who
     leaves says goodbye (close code 1000). Built in `05_push_the_news`.
     """
-    reader = reader or Reader()
-    return streamed(url, reader, _Subscription(url, reader))
+    reader, where = reader or Reader(), Addresses(url)
+    return streamed(where, reader, _Subscription(where, reader))
 
 
 class _Subscription:
     """The client's side: one connection after the other."""
 
-    def __init__(self, url: str, reader: Reader):
-        self._url, self._reader = url, reader
+    def __init__(self, addresses: Addresses, reader: Reader):
+        self._addresses, self._reader = addresses, reader
         self._connection: ClientConnection | None = None
         self._waiting: deque[Message] = deque()
 
@@ -154,7 +154,7 @@ class _Subscription:
         self._waiting.clear()  # of a connection that broke: the reader resumes behind what it took
         position, ping_s = self._reader.position(), self._reader.pace.ping_s
         self._connection = await far_end.follow(
-            self._url, lambda place: _open(far_end.address(place, position), ping_s)
+            self._addresses.current, lambda place: _open(far_end.address(place, position), ping_s)
         )
         try:
             async with asyncio.timeout(far_end.ANSWER_TIMEOUT_S):
