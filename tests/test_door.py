@@ -302,7 +302,7 @@ def test_who_takes_nothing_is_gone_within_seconds(name, clock, monkeypatch):
         async with opened(name, 10, monkeypatch, feed) as (port, its_door):
             with deaf(name, port, feed):
                 await until(lambda: its_door._stuck)
-                clock.ahead_s += door.PATIENCE_S + 1
+                clock.ahead_s += its_door._patience_s + 1
                 await until(lambda: inside(its_door) == 0)
 
     run(scenario())
@@ -320,7 +320,7 @@ def test_who_takes_a_little_now_and_then_is_kept(name, clock, monkeypatch):
                     await until(lambda: its_door._stuck)
                     (guest,) = its_door._stuck
                     since_s = guest.stuck_s
-                    clock.ahead_s += door.PATIENCE_S - 1
+                    clock.ahead_s += its_door._patience_s - 1
                     # What the system holds has to go before the server can send more.
                     while its_door._stuck and guest.stuck_s == since_s:
                         with contextlib.suppress(BlockingIOError):
