@@ -190,8 +190,9 @@ def test_updates_are_in_the_file_before_anybody_hears_of_them(path):
 
         async with Feed(every(0.02), log=path) as feed:
             with feed.telling(look):
-                await feed.wait(10)
-        assert len(in_file) >= 5 and all(kept >= told for kept, told in in_file)
+                while len(in_file) < 5:  # on a busy machine several updates come at once
+                    await feed.wait(feed.seq)
+        assert all(kept >= told for kept, told in in_file)
 
     asyncio.run(scenario())
 
