@@ -185,9 +185,11 @@ def in_background(server: AbstractAsyncContextManager) -> Iterator:
         try:
             yield value
         finally:
+            gc.disable()  # until `_settle` has closed what a collection would find and complain of
             wait_for(server.__aexit__(None, None, None))
     finally:
         wait_for(_settle())
+        gc.enable()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
