@@ -7,7 +7,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from itertools import dropwhile
 from pathlib import Path
 from types import TracebackType
@@ -272,3 +272,16 @@ class Feed:
         if self._failure is not None:
             error, trace = self._failure
             raise error.with_traceback(trace)  # which would grow with each raise
+
+
+@contextmanager
+def feed_of(schedule: Schedule, duration_s: float | None, log: str | None, log_size: int = LOG_SIZE) -> Iterator[Feed]:
+    """Give the feed of a schedule, for a process that plays it; its log is closed at the end, whatever came between.
+
+    duration_s: how much of it, None for all; log: the file that keeps it, None for memory. Raises what is wrong with
+    the schedule or the log.
+    """
+    with closing(MemoryLog(log_size) if log is None else DiskLog(log, log_size)) as keeps:
+        keeps.claim(schedule)
+        updates = schedule.updates(duration_s)
+        yield Feed(list(updates) if schedule.ends else updates, log=keeps)

@@ -6,16 +6,16 @@ import asyncio
 import contextlib
 import gc
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from wsdemo.feed import Feed
+from wsdemo.feed import Feed, feed_of
 from wsdemo.guard import Guard, Terminal, names_of, warn_public
 from wsdemo.leaving import Leaving, until_told
 from wsdemo.limits import allow_connections, fitting
-from wsdemo.log import LOG_SIZE, DiskLog, MemoryLog
+from wsdemo.log import LOG_SIZE
 from wsdemo.loops import PromptSelector, trim_slack
 from wsdemo.meter import Meter, listen
 from wsdemo.processes.children import say
@@ -65,15 +65,6 @@ class Served:
         return {"urls": self.urls, "ports": self.ports, "t0_ns": self.feed.t0_ns, "epoch": self.feed.epoch}
 
 
-@contextlib.contextmanager
-def _feed(schedule: Schedule, duration_s: float | None, log: str | None, log_size: int) -> Iterator[Feed]:
-    """Give the feed of this schedule; its log is closed at the end, whatever came between."""
-    with contextlib.closing(MemoryLog(log_size) if log is None else DiskLog(log, log_size)) as keeps:
-        keeps.claim(schedule)
-        updates = schedule.updates(duration_s)
-        yield Feed(list(updates) if schedule.ends else updates, log=keeps)
-
-
 @asynccontextmanager
 async def _source(
     schedule: Schedule | None, broker: str | None, log_size: int, duration_s: float | None, log: str | None
@@ -82,7 +73,7 @@ async def _source(
     if broker is None:
         if schedule is None:
             raise ValueError("a server needs a schedule to play, or a broker to hear from")
-        with _feed(schedule, duration_s, log, log_size) as feed:
+        with feed_of(schedule, duration_s, log, log_size) as feed:
             yield feed
         return
     from wsdemo.scale.relay import Relay  # here, so that who has no broker needs none of its libraries

@@ -12,8 +12,7 @@ from typing import Any
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from wsdemo.feed import Feed, News
-from wsdemo.log import DiskLog, MemoryLog
+from wsdemo.feed import Feed, News, feed_of
 from wsdemo.processes.children import Child, say
 from wsdemo.processes.jobs import PublisherDid, PublisherJob
 from wsdemo.scale.stream import AGAIN_S, ANSWER_S, STREAM, SUBJECT, TROUBLE, connected, stream
@@ -100,11 +99,7 @@ class Publisher:
 
 async def run_child(job: PublisherJob, orders: AsyncIterator[Any]) -> None:
     """Publish in a child process until stdin ends; each order is answered with `PublisherDid`."""
-    schedule = from_recipe(job["schedule"])
-    with contextlib.closing(MemoryLog() if job["log"] is None else DiskLog(job["log"])) as keeps:
-        keeps.claim(schedule)
-        updates = schedule.updates(job["duration_s"])
-        feed = Feed(list(updates) if schedule.ends else updates, log=keeps)
+    with feed_of(from_recipe(job["schedule"]), job["duration_s"], job["log"]) as feed:
         publisher = Publisher(feed, job["broker"])
 
         def did() -> PublisherDid:
