@@ -319,16 +319,19 @@ def test_a_delay_lasts_until_it_is_taken_back(bench):
 
 
 def test_a_silent_line_is_left_after_two_signs_of_life(bench):
-    """Not one that brings something, is not behind, is not open, or asks by a timetable."""
+    """After eight if it has not opened; never one that brings something, is not behind, or asks by a timetable."""
     left = bench.evaluate("""async () => {
         const { Side } = await import("./side.js");
         const nothing = { heard() {}, asked() {}, changed() {} };
-        const tried = (habit, beats) => {
+        const tried = (habit, beats, opens = true) => {
             const side = new Side("left", { habit }, { epoch: "e", nowS: () => 1 }, nothing);
             let left = 0;
             side.leaveLine = () => { left += 1; };
             side.setTimetable(0, 1, 0);
-            side.opens({ epoch: "e" });
+            side.asks();
+            if (opens) {
+                side.opens({ epoch: "e" });
+            }
             return beats.map(([seq, heard]) => {
                 side.takes(Array.from({ length: heard }, (_, i) => ({ seq: side.seq + i + 1, at_s: 0, data: {} })));
                 side.beat(seq);
@@ -340,9 +343,11 @@ def test_a_silent_line_is_left_after_two_signs_of_life(bench):
             tried("streamed", silent), tried("held", silent), tried("asks", silent),
             tried("streamed", [[1, 0], [2, 1], [3, 1], [4, 1], [5, 1]]),
             tried("streamed", [[1, 1], [1, 0], [1, 0], [1, 0]]),
+            tried("held", Array(9).fill([1, 0]), false), tried("streamed", Array(9).fill([1, 0]), false),
         ];
     }""")
-    assert left == [[0, 0, 0, 1, 1], [0, 0, 0, 1, 1], [0] * 5, [0] * 5, [0] * 4]
+    assert left[:5] == [[0, 0, 0, 1, 1], [0, 0, 0, 1, 1], [0] * 5, [0] * 5, [0] * 4]
+    assert left[5:] == [[0] * 8 + [1]] * 2
 
 
 # The page
@@ -401,6 +406,21 @@ def test_a_stall_is_noticed_and_loses_nothing(shown, name):
     right = wait_until(shown, "s.sides.right.trouble.last?.knownS", 30)["sides"]["right"]
     assert right["state"] == "broken" and right["trouble"]["last"]["toS"] is None
     shown.locator(".right .struck", has_text="not back yet").wait_for()
+    choose(shown, "right", "none")
+    wait_until(shown, "s.sides.right.trouble.last.toS && s.sides.right.trouble.last.late >= 1")
+    shown.watch.complaints.clear()
+    assert complete(paused(shown)["sides"]["right"])
+
+
+@pytest.mark.parametrize("name", ["websocket", "sse", "long_polling"])
+def test_a_line_that_goes_dead_before_it_opens_is_left(shown, name, monkeypatch):
+    """The trouble is there before the page has come by the line: the question is sent, and nobody answers it."""
+    shown.locator(".right .transport").select_option(name)
+    wait_until(shown, f"s.sides.right.transport === '{name}' && s.sides.right.heard >= 1")
+    monkeypatch.setattr(trouble, "LEAD_S", 0)
+    choose(shown, "right", "stall")
+    right = wait_until(shown, "s.sides.right.trouble.last?.knownS", 30)["sides"]["right"]
+    assert right["state"] == "broken" and right["failures"] >= 1
     choose(shown, "right", "none")
     wait_until(shown, "s.sides.right.trouble.last.toS && s.sides.right.trouble.last.late >= 1")
     shown.watch.complaints.clear()

@@ -10,6 +10,8 @@ import { backoff, sleep } from "./waits.js";
 const MOST_SPREAD_S = 300;
 /** So many signs of life of the server, a second apart, tell of news before a line that brings none is taken for dead. */
 const SILENT_BEATS = 2;
+/** The same for a line that has brought nothing yet: one to a distant server, through a proxy, takes a while to open. */
+const UNOPENED_BEATS = 8;
 
 /**
  * name: "left" or "right"; transport: its row of the registry, with `hear` of its file; run: gives `nowS()` (seconds of
@@ -21,7 +23,7 @@ export class Side {
   /** The question that is not answered yet, or the stream that goes on. */
   #open = null;
   /** For how many beats it has been behind, at which update. */
-  #behind = { seq: 0, beats: 0 };
+  #behind = { seq: -1, beats: 0 };
 
   constructor(name, transport, run, watcher) {
     Object.assign(this, { name, transport, run, watcher, seq: 0, lost: 0, last: null, state: { kind: "waiting" } });
@@ -110,10 +112,10 @@ export class Side {
    * that does not come, beat after beat, leaves the line. Polls have a time limit of their own.
    */
   beat(seq) {
-    const isBehind = !this.polls && this.state.kind === "open" && seq > this.seq;
+    const isBehind = !this.polls && this.#open !== null && seq > this.seq;
     const beats = isBehind && this.#behind.seq === this.seq ? this.#behind.beats + 1 : 0;
     this.#behind = { seq: isBehind ? this.seq : -1, beats };
-    if (beats >= SILENT_BEATS) {
+    if (beats >= (this.state.kind === "open" ? SILENT_BEATS : UNOPENED_BEATS)) {
       this.#behind.beats = 0;
       this.leaveLine?.();
     }
