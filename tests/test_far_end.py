@@ -773,8 +773,13 @@ def test_a_far_end_without_a_limit_is_not_asked_for_again_and_again(name, monkey
 # --- leaving ----------------------------------------------------------------------------------------------------------
 
 
+def one_poll():
+    """A reader that polls once and then waits: who leaves before an answer has been read ends with a reset, by TCP."""
+    return Reader(60, phase_s=0.01, after=0)
+
+
 async def leave_by_break(name, url):
-    async with hear(name, url, Reader(0.01, after=0)) as deliveries:
+    async with hear(name, url, one_poll()) as deliveries:
         async for _ in deliveries:
             break
 
@@ -783,7 +788,7 @@ async def leave_by_cancel(name, url):
     heard = asyncio.Event()
 
     async def listen():
-        async for _ in TRANSPORTS[name].module().hear(url, Reader(0.01, after=0)):
+        async for _ in TRANSPORTS[name].module().hear(url, one_poll()):
             heard.set()
 
     task = asyncio.create_task(listen())
@@ -794,7 +799,7 @@ async def leave_by_cancel(name, url):
 
 async def leave_by_an_error(name, url):
     with contextlib.suppress(ZeroDivisionError):
-        async with hear(name, url, Reader(0.01, after=0)) as deliveries:
+        async with hear(name, url, one_poll()) as deliveries:
             async for delivery in deliveries:
                 delivery.seq / 0
 
@@ -808,7 +813,7 @@ async def leave_by_the_end_of_the_program(name, url):
 
         async def main():
             global deliveries
-            deliveries = TRANSPORTS[{name!r}].module().hear({url!r}, Reader(0.01, after=0))
+            deliveries = TRANSPORTS[{name!r}].module().hear({url!r}, Reader(60, phase_s=0.01, after=0))
             async for _ in deliveries:
                 return
 
@@ -825,7 +830,7 @@ async def leave_by_ctrl_c(name, url):
         from wsdemo.transports import TRANSPORTS
 
         async def main():
-            async for _ in TRANSPORTS[{name!r}].module().hear({url!r}, Reader(0.01, after=0)):
+            async for _ in TRANSPORTS[{name!r}].module().hear({url!r}, Reader(60, phase_s=0.01, after=0)):
                 print("heard", flush=True)
 
         asyncio.run(main())

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
@@ -232,16 +233,26 @@ def listen(meter: Meter, host: str = "127.0.0.1", port: int = 0) -> MeteredSocke
     return sock
 
 
+def _round(first: int, end: int) -> Iterator[int]:
+    """Yield the numbers from `first` to before `end` over and over, beginning with a drawn one."""
+    drawn = random.Random().randrange(first, end)
+    return itertools.cycle([*range(drawn, end), *range(first, drawn)])
+
+
+_lasting = _round(*LASTING_PORTS)
+
+
 def lasting_ports(count: int) -> list[int]:
     """Return ports of 127.0.0.1 that are free, and stay so while nobody listens there.
 
     Port 0 gives one of those that outgoing connections have, too: while a server is away, any of them may take its
-    port, even a reader of its own that tries to come back.
+    port, even a reader of its own that tries to come back. The next free ones are given each time, from a place drawn
+    once: of two processes that drew anew each time, one would soon draw what the other is about to listen at.
     """
     with contextlib.ExitStack() as stack:
         found: list[int] = []
         while len(found) < count:
-            port = random.randrange(*LASTING_PORTS)
+            port = next(_lasting)
             with contextlib.suppress(OSError):
                 stack.enter_context(listen(Meter(), port=port))
                 found.append(port)

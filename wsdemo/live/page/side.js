@@ -70,7 +70,7 @@ export class Side {
     this.timetable = { sinceS, intervalS };
     this.tally = {
       requests: 0, answered: 0, unanswered: 0, wasted: 0, heard: 0, timed: 0, latencySumS: 0, latencyWorstS: 0,
-      duplicates: 0, failures: 0,
+      duplicates: 0, failures: 0, answerWorstS: 0,
     };
     this.walk = new Walk(this.timetable, { hadSeq: this.seq, knownSeq, askedS: open?.atS });
     if (this.#hearing !== null) {
@@ -225,6 +225,7 @@ export class Side {
     }
     if (request !== null) {
       this.#answer(request);
+      request.tally.answerWorstS = Math.max(request.tally.answerWorstS, nowS - request.atS);
       this.#open = null;
       request.wasted = fresh === 0;
       request.tally.wasted += fresh === 0;
