@@ -57,6 +57,7 @@ SAID = {
         list(range(len(runs))), [30 << 20] * len(runs), None if len(runs) == 1 else 16.0, "connection"
     ),
     "storm": lambda runs: captions_line.storm({m.label: 12 for m in runs}, 200, 0.1),
+    "silences": lambda runs: captions_line.silences(200, 31_234, {m.label: 4 for m in runs}, 0.93),
     "heartbeat_cost": lambda runs: captions_line.heartbeat_cost([(0.6, 1120.0)] * len(runs), 40.2, 19.4, 0.5),
     "earthquake_map": lambda runs: captions.earthquake_map(WEEK[: len(runs) - 1], by_depth(WEEK[: len(runs) - 1])),
 }
@@ -380,6 +381,8 @@ FIGURES = {
     "memory_per_connection": lambda: plots.memory_per_connection([0, 10], [30 << 20, 31 << 20]),
     "storm": lambda: plots.storm({"jittered": [0.5, 0.7]}, {"jittered": [0.0, 5.0, 10.0]}),
     "storm, none": lambda: plots.storm({"jittered": []}),
+    "silences": lambda: plots.silences([[0.1, 0.2, 0.9], [], [0.3]], {"gateway killed": [0.25], "deploy": []}),
+    "silences, nothing done": lambda: plots.silences([[0.1, 0.2]], {}),
     "heartbeat_cost": lambda: plots.heartbeat_cost([(0.6, 1120.0), (0.9, 280.0)], **PRICES),
     "earthquake_map": plots.earthquake_map,
 }
@@ -400,7 +403,16 @@ def test_each_module_of_the_figures_knows_only_those_before_it():
 
 
 # Names that matplotlib gives to places and fonts.
-NOT_WORDS = {"axes fraction", "offset points", "lower left", "upper left", "upper center", "upper right", "DejaVu Sans"}
+NOT_WORDS = {
+    "axes fraction",
+    "offset points",
+    "lower left",
+    "upper left",
+    "upper center",
+    "upper right",
+    "outside upper right",
+    "DejaVu Sans",
+}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.startswith(("captions", "quantities"))])

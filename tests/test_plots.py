@@ -520,6 +520,24 @@ def test_what_a_heartbeat_costs_is_drawn_where_theory_has_it():
     assert "a heartbeat costs least every 40 s, a poll every 20 s" in figure.caption
 
 
+def test_a_silence_is_what_is_blank_in_a_readers_row():
+    """Two readers, of whom one hears nothing for 0.7 s; each blow is a line across, and is counted in the caption."""
+    figure = plots.silences([[0.1, 0.2, 0.9], [0.1, 0.3]], {"gateway killed": [0.25, 0.5], "deploy": [0.7]})
+    assert drawn(figure, "heard").get_xydata().tolist() == [[0.1, 1], [0.2, 1], [0.9, 1], [0.1, 2], [0.3, 2]]
+    blows = [
+        line.get_xdata()[0] for line in figure.figure.axes[0].get_lines() if line.get_gid() == "gateway killed:struck"
+    ]
+    assert blows == [0.25, 0.5]
+    assert (
+        "Meanwhile: gateway killed (2) and deploy (1). The longest silence of any reader was 700 ms." in figure.caption
+    )
+
+
+def test_silence_needs_two_updates():
+    with pytest.raises(ValueError, match="no reader has heard two"):
+        plots.silences([[0.1], []], {})
+
+
 # --- every figure, at the edges ---------------------------------------------------------------------------------------
 
 

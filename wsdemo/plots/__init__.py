@@ -13,7 +13,7 @@ Read the modules in this order; each knows only those before it:
     panels      the panels of a comparison
     compared    figures of one comparison: overview, timeline, latencies, bytes_per_delivery
     sweeps      figures of a sweep: wasted_curve, latency_curve, load_curve, cost_staleness, memory_per_connection
-    lines       figures of a bad line: storm, heartbeat_cost
+    lines       figures of a bad line: storm, heartbeat_cost, silences
     world       the map: earthquake_map
 """
 
@@ -25,6 +25,7 @@ from wsdemo.plots.figure import Figure as Figure
 from wsdemo.plots.ink import PULL as PULL
 from wsdemo.plots.ink import PUSH as PUSH
 from wsdemo.plots.lines import heartbeat_cost as heartbeat_cost
+from wsdemo.plots.lines import silences as silences
 from wsdemo.plots.lines import storm as storm
 from wsdemo.plots.sweeps import cost_staleness as cost_staleness
 from wsdemo.plots.sweeps import latency_curve as latency_curve

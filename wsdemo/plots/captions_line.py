@@ -16,6 +16,8 @@ BYTES_PER_S = "bytes a second on the wire, one client"
 HEARTBEAT = "heartbeats: a dead line is known"
 POLLING = "polls: an update is known"
 LEAST_COST = "least cost"
+SECONDS = "seconds"
+READERS = "a row a reader, a point an update that it heard"
 
 
 def storm_heading(rule: str, readers: int) -> str:
@@ -53,5 +55,25 @@ def heartbeat_cost(
         "Two falling lines on log axes: bytes a second against the mean time until a dead line (heartbeats, with "
         f"{duration(answer_s)} of patience) or an update (polls) is known, a diamond at the least cost of each. "
         f"Measured heartbeats: {listed(runs)}. {caption}"
+    )
+    return Words(caption, alt)
+
+
+def struck(what: str) -> str:
+    """Return the key of a line where something was done."""
+    return what
+
+
+def silences(readers: int, deliveries: int, blows: Mapping[str, int], longest_s: float) -> Words:
+    """blows: how often each thing was done; longest_s: the longest time between two updates of any reader."""
+    done = listed([f"{what} ({count(times)})" for what, times in blows.items()])
+    meanwhile = f" Meanwhile: {done}." if blows else ""
+    caption = (
+        f"Readers: {count(readers)}, deliveries: {count(deliveries)}.{meanwhile} The longest silence of any reader was "
+        f"{duration(longest_s)}."
+    )
+    alt = (
+        "A row of points for each reader against time, one point for each update that it heard, blank where it heard "
+        f"none, with a line across all rows at each moment when something was done. {caption}"
     )
     return Words(caption, alt)

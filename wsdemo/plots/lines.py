@@ -1,7 +1,10 @@
-"""The figures of a bad line: how readers come back after a restart, and what it costs to notice that a line is dead."""
+"""The figures of a bad line: how readers come back after a restart, what it costs to notice that a line is dead, and
+how long readers are without news while servers die.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -117,3 +120,39 @@ def _draw_price(ax: Axes, name: str, price: float, best_s: float, answer_s: floa
     else:
         offset, horizontal, vertical = (10.0, 6.0), "left", "bottom"
     ink.note(ax, captions.best(best_s), at, offset, ha=horizontal, va=vertical, color=ink.text_colour(colour))
+
+
+# --- servers that die -------------------------------------------------------------------------------------------------
+
+
+_LINES = ("-", "--", ":", "-.")
+
+
+@styled()
+def silences(received: Sequence[Sequence[float]], struck: Mapping[str, Sequence[float]]) -> Figure:
+    """Draw a row of points for each reader, one where an update reached it: what is blank is silence.
+
+    received: for each reader, when it heard each update, in seconds of one clock; struck: for each kind of thing that
+    was done, when, by the same clock. Raises ValueError if nobody has heard two updates.
+    """
+    longest_s = quantities.longest_silence(received)
+    canvas = Canvas(figsize=ink.SIZE_IN, layout="constrained")
+    ax = canvas.subplots()
+    rows = [[row] * len(moments) for row, moments in enumerate(received, 1)]
+    ax.plot(np.concatenate(received), np.concatenate(rows), ls="none", marker=".", ms=2, color=ink.PUSH, gid="heard")
+    looks: dict[str, Any] = {
+        what: {"ls": style, "color": INK, "lw": 1.2}
+        for what, style in zip(struck, itertools.cycle(_LINES), strict=False)
+    }
+    for what, look in looks.items():
+        for at_s in struck[what]:
+            ax.axvline(at_s, gid=f"{what}:struck", **look)
+    if marks := [ink.handle(captions.struck(what), **look) for what, look in looks.items()]:
+        canvas.legend(handles=marks, loc="outside upper right", ncols=len(marks), frameon=False)
+    ax.set_ylim(0, len(received) + 1)
+    ink.label_ticks(ax.xaxis, words.number)
+    ink.label_ticks(ax.yaxis, words.number)
+    ax.set_xlabel(captions.SECONDS)
+    ink.heading(ax, captions.READERS)
+    said = captions.silences(len(received), sum(map(len, received)), {k: len(v) for k, v in struck.items()}, longest_s)
+    return Figure(canvas, said.alt, said.caption)

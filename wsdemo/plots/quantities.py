@@ -6,6 +6,7 @@ A refusal is an error for whoever writes the cell; it speaks English, as in the 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -201,3 +202,11 @@ def last_return(returns: Mapping[str, Sequence[float]]) -> float:
     if any(at_s < 0 for at_s in times):
         raise ValueError("returns are counted in seconds after the server was killed, from 0 on")
     return max(times, default=0.0)
+
+
+def longest_silence(received: Sequence[Sequence[float]]) -> float:
+    """Return the longest time between two updates of any reader, in seconds. Raises ValueError where there are none."""
+    gaps = [after - before for moments in received for before, after in itertools.pairwise(moments)]
+    if not gaps:
+        raise ValueError("a silence lies between two updates, and no reader has heard two")
+    return max(gaps)
