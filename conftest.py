@@ -7,7 +7,9 @@ from collections import defaultdict
 from collections.abc import Generator
 from pathlib import Path
 
+import kernels
 import nbformat
+import nbval.kernel
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 from patience import patient
@@ -28,6 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # nbval would start a second coverage in each kernel, one without branches. Kernels inherit the first.
     config.option.cov_source = None
+    nbval.kernel.KernelManager = kernels.KernelManager
     for limit in ("nbval_cell_timeout", "nbval_kernel_startup_timeout"):
         setattr(config.option, limit, patient(getattr(config.option, limit)))
 

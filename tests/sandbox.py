@@ -11,7 +11,14 @@ from pathlib import Path
 from patience import patient
 
 ROOT = Path(__file__).resolve().parent.parent
-NEEDED = ("pyproject.toml", "conftest.py", "tests/conftest.py", "tests/kernel_watch.py", "tests/patience.py")
+NEEDED = (
+    "pyproject.toml",
+    "conftest.py",
+    "tests/conftest.py",
+    "tests/kernel_watch.py",
+    "tests/kernels.py",
+    "tests/patience.py",
+)
 
 
 def make(folder: Path, **tests: str) -> Path:

@@ -6,13 +6,12 @@ Processes are remembered while they run and must be gone afterwards. How long th
 import contextlib
 import os
 import socket
-import tempfile
 import time
 from dataclasses import dataclass, field
 
 import psutil
 import pytest
-from jupyter_client import KernelManager
+from kernels import KernelManager
 from patience import patient
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -92,10 +91,7 @@ class Kernel:
     """A kernel as JupyterLab runs it, with a memory of what ran below it."""
 
     def __init__(self, folder: str):
-        # By files: a port that is free when it is chosen may be somebody else's by the time that the kernel is up.
-        self.sockets = tempfile.TemporaryDirectory(prefix="kernel-", ignore_cleanup_errors=True)
-        where = os.path.join(self.sockets.name, "ipc")
-        self.manager = KernelManager(kernel_name="python3", transport="ipc", ip=where)
+        self.manager = KernelManager(kernel_name="python3")
         # A profile of its own, so that nobody's IPython settings or history take part.
         self.manager.start_kernel(cwd=folder, env=os.environ | {"IPYTHONDIR": folder})
         self.connect()
@@ -152,7 +148,6 @@ class Kernel:
         if self.manager.has_kernel:
             self.manager.shutdown_kernel(now=True)
         self.manager.cleanup_resources()
-        self.sockets.cleanup()
 
 
 @pytest.fixture(scope="module")

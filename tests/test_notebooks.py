@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from kernels import KernelManager
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from notebook_rules import RULES, Lesson, source
@@ -56,7 +57,8 @@ def test_the_first_lesson_runs_alone_in_any_folder(tmp_path, monkeypatch):
     """As papermill, Voilà and an installed wheel run it: nothing beside it; as a page it has no broken picture."""
     monkeypatch.chdir(tmp_path)
     book = nbformat.read(FOLDER / "00_start_here.ipynb", as_version=4)
-    NotebookClient(book, timeout=patient(120), resources={"metadata": {"path": str(tmp_path)}}).execute()
+    where = {"metadata": {"path": str(tmp_path)}}
+    NotebookClient(book, timeout=patient(120), resources=where, kernel_manager_class=KernelManager).execute()
     page, _ = HTMLExporter().from_notebook_node(book)
     pictures = re.findall(r"<img[^>]*?\bsrc=\"([^\"]*)", page)
     assert len(pictures) >= 3
