@@ -33,8 +33,9 @@ class Gateways:
     gateway, those after it get the next (default: any that are free); the rest as for `Server`.
 
     Each gateway is a `Server`: after `gateways[0].kill()`, `await gateways[0].start()` has it back at the same address.
-    So with `gateways.broker`, and `gateways.source`, the publisher. Nothing is lost by it. Raises ValueError before
-    anything is started if an argument cannot be used, `ChildFailed` if something cannot start.
+    So with `gateways.broker`, and nothing is lost by either. So with `gateways.source`, the publisher: with a log it
+    goes on where it was, without one it begins again at its first update. Raises ValueError before anything is started
+    if an argument cannot be used, `ChildFailed` if something cannot start.
     """
 
     def __init__(
