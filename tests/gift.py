@@ -90,6 +90,8 @@ def _question(block: str, category: str) -> Question:
             "a question is ::title:: text {answers}, and a special character that means itself has a backslash"
         )
     title, text, answers = (part.strip() for part in parts.groups())
+    if not title or not text:
+        raise Broken("a title or a text is empty")
     kind = _kind(answers)
     return _READERS[kind](answers, category=category, title=_plain(title), text=_plain(text), kind=kind)
 
