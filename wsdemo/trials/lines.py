@@ -76,6 +76,10 @@ async def idle(stage: Stage, *, beats: bool) -> None:
     pace = QUICK if beats else Pace()
     server = await stage.server(poisson(RARE_PER_S, stage.chance.randrange(2**31)), pace=pace)
     line = await stage.line(server, "idle=300ms" if not beats else "idle=3s")
+    if not beats:
+        # A first question is answered at once where there is news. Held, it would be dropped, and nobody comes back who
+        # has never been there.
+        await stage.published(server, 1)
     all_heard = await stage.readers(line, 2, pace=pace, interval_s=0.8)
     await stage.more(all_heard, 3)
     if not beats:
