@@ -120,7 +120,7 @@ def check_against_the_schedule(now: dict) -> None:
     late_s = max(SLACK_S, pull["answerWorstS"], push["latencyWorstS"])
     happened = [bisect.bisect_right(at_s, now["nowS"] + shift) for shift in (-late_s, SLACK_S)]
     assert happened[0] <= push["heard"] <= happened[1]
-    left_out = now["sides"]["left"]["notMade"]
+    left_out = pull["notMade"]
     assert pull["requests"] + left_out == pytest.approx(now["nowS"] / now["intervalS"] + 0.5, abs=1.1)
     due_s = [(k + 0.5) * now["intervalS"] for k in range(pull["answered"] + left_out)]
     surely, perhaps = wasted_polls(at_s, due_s, late_s)

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 import yaml
-from repository import ROOT, read, texts
+from repository import ROOT, files, read, texts
 
 import wsdemo
 from wsdemo.transports import TRANSPORTS
@@ -174,11 +174,12 @@ def test_the_readme_leads_to_what_contributors_expect(name):
     assert f"({name})" in read("README.md")
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"])
+@pytest.mark.parametrize("name", [name for name in files() if name.endswith(".md")])
 def test_links_within_the_repository_lead_somewhere(name):
-    """Of its pages; those of the lessons are held by their own rules."""
+    """Of every page, from where it stands; those of the lessons are held by their own rules."""
     links = [link for link in re.findall(r"\]\(([^)\s]+)\)", read(name)) if not re.match(r"https?:|#", link)]
-    assert [link for link in links if not (ROOT / link.partition("#")[0]).exists()] == []
+    folder = (ROOT / name).parent
+    assert [link for link in links if not (folder / link.partition("#")[0]).exists()] == []
 
 
 def test_binder_finds_the_course():

@@ -81,11 +81,3 @@ def test_votes_have_four_answers_one_of_them_right(name):
         assert sum(bool(right) for _, right, _ in vote) == 1
         assert sum(int(share) for *_, share in vote) == 100
     assert "The splits are estimates. They have not been measured in a class." in page
-
-
-@pytest.mark.parametrize("name", [GUIDE, *PAGES, "docs/teaching/handout.md", "docs/scale.md"])
-def test_links_of_the_pages_below_docs_lead_somewhere(name):
-    """From where each page stands."""
-    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", read(name)) if not re.match(r"https?:|#", link)]
-    folder = (ROOT / name).parent
-    assert [link for link in links if not (folder / link.partition("#")[0]).exists()] == []

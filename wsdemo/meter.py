@@ -13,7 +13,7 @@ import itertools
 import random
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, TypedDict
 
@@ -233,13 +233,7 @@ def listen(meter: Meter, host: str = "127.0.0.1", port: int = 0) -> MeteredSocke
     return sock
 
 
-def _round(first: int, end: int) -> Iterator[int]:
-    """Yield the numbers from `first` to before `end` over and over, beginning with a drawn one."""
-    drawn = random.Random().randrange(first, end)
-    return itertools.cycle([*range(drawn, end), *range(first, drawn)])
-
-
-_lasting = _round(*LASTING_PORTS)
+_turns = itertools.count(random.Random().randrange(*LASTING_PORTS))
 
 
 def lasting_ports(count: int) -> list[int]:
@@ -249,10 +243,11 @@ def lasting_ports(count: int) -> list[int]:
     port, even a reader of its own that tries to come back. The next free ones are given each time, from a place drawn
     once: of two processes that drew anew each time, one would soon draw what the other is about to listen at.
     """
+    first, end = LASTING_PORTS
     with contextlib.ExitStack() as stack:
         found: list[int] = []
         while len(found) < count:
-            port = next(_lasting)
+            port = first + next(_turns) % (end - first)
             with contextlib.suppress(OSError):
                 stack.enter_context(listen(Meter(), port=port))
                 found.append(port)
